@@ -1,0 +1,1 @@
+"""What the command and Python users call."""

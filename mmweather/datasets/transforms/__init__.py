@@ -1,0 +1,1 @@
+"""Transforms that move every image of a sample together."""

@@ -1,0 +1,1 @@
+"""Metrics on plain arrays."""

@@ -1,0 +1,1 @@
+"""Networks, losses and wrappers, one room a method."""

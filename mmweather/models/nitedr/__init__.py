@@ -1,0 +1,1 @@
+"""NiteDR: nighttime de-raining (CleanNet), then visible + infrared fusion."""

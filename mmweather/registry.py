@@ -1,0 +1,124 @@
+"""Child registries of MMEngine's roots under the scope ``mmweather``.
+
+A class is found by name without importing the rest of the package: :data:`CATALOGUE` says which module
+registers it, and only that module is imported, when the name is first asked for.  So one method never
+pulls in the toolbox of another.  A test compares the catalogue with the decorators in the code.
+
+To add a class: decorate it with ``@MODELS.register_module()`` (or another registry below) and write its
+name beside its module in the catalogue.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from mmengine import registry as roots
+from mmengine.registry import Registry
+from mmengine.registry.utils import MODULE2PACKAGE
+
+from . import compat
+from .errors import MissingToolboxError
+
+compat.apply()
+# Lets `_base_ = ['mmweather::...']` and MMEngine's inferencers find the package's configs.
+MODULE2PACKAGE.setdefault('mmweather', 'mmweather')
+
+CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
+    'model': {
+        'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
+        'mmweather.models.common.restorer': ('Restorer', ),
+        'mmweather.models.nitedr.cleannet': ('CleanNet', ),
+        'mmweather.models.nitedr.fusion': ('LuminanceFusion', ),
+        'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
+        'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
+        'mmweather.models.nitedr.restorer': ('NiteDR', ),
+    },
+    'dataset': {
+        'mmweather.datasets.paired': ('PairedImageDataset', ),
+        'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
+        'mmweather.datasets.seeded': ('SeededDataset', ),
+    },
+    'transform': {
+        'mmweather.datasets.transforms.loading': ('LoadImages', ),
+        'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
+        'mmweather.datasets.transforms.formatting': ('PackImages', ),
+    },
+    'data sampler': {
+        'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
+    },
+    'loop': {
+        'mmweather.engine.loops': ('SeededIterBasedTrainLoop', ),
+    },
+    'hook': {
+        'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
+        'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
+        'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
+    },
+    'metric': {
+        'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+    },
+}
+
+_INSTALL = {
+    'mmagic': "pip install 'mmweather[restore]'",
+    'mmdet': "pip install 'mmweather[detect]'",
+    'mmseg': "pip install 'mmweather[segment]'",
+    'pytorch_msssim': "pip install 'mmweather[restore]'",
+    'skimage': "pip install 'mmweather[restore]'",
+    'rasterio': "pip install 'mmweather[geo]'",
+}
+
+
+class LazyRegistry(Registry):
+    """A registry that imports the module of a name when the name is asked for."""
+
+    def __init__(self, name: str, parent: Registry) -> None:
+        self._home = {
+            cls: module
+            for module, classes in CATALOGUE.get(name, {}).items() for cls in classes
+        }
+        super().__init__(name, parent=parent, scope='mmweather', locations=['mmweather.registry'])
+
+    def get(self, key: str) -> Any:
+        """The class registered as ``key``; its module is imported first.
+
+        Raises:
+            MissingToolboxError: the module needs a package that is not installed.
+        """
+        scope, name = self.split_scope_key(key)
+        if scope in (None, 'mmweather') and name in self._home and name not in self._module_dict:
+            try:
+                importlib.import_module(self._home[name])
+            except ModuleNotFoundError as error:
+                missing = (error.name or '').split('.')[0]
+                if missing == 'mmweather':
+                    raise
+                hint = _INSTALL.get(missing, f'pip install {missing}')
+                raise MissingToolboxError(
+                    f"'mmweather.{name}' needs '{missing}', which is not installed: {hint}") from error
+        return super().get(key)
+
+    def names(self) -> list[str]:
+        """Every name of the catalogue and everything else registered so far."""
+        return sorted({*self._home, *self._module_dict})
+
+
+def _child(root: Registry) -> LazyRegistry:
+    return LazyRegistry(root.name, parent=root)
+
+
+MODELS = _child(roots.MODELS)
+DATASETS = _child(roots.DATASETS)
+TRANSFORMS = _child(roots.TRANSFORMS)
+DATA_SAMPLERS = _child(roots.DATA_SAMPLERS)
+HOOKS = _child(roots.HOOKS)
+LOOPS = _child(roots.LOOPS)
+METRICS = _child(roots.METRICS)
+OPTIM_WRAPPERS = _child(roots.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(roots.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child(roots.PARAM_SCHEDULERS)
+VISUALIZERS = _child(roots.VISUALIZERS)
+RUNNERS = _child(roots.RUNNERS)
+MODEL_WRAPPERS = _child(roots.MODEL_WRAPPERS)
+TASK_UTILS = _child(roots.TASK_UTILS)

@@ -1,0 +1,1 @@
+"""Physics of bad weather on arrays; no OpenMMLab import."""
