@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine import registry as roots
 from mmengine.registry import Registry
-from mmengine.registry.utils import MODULE2PACKAGE
+from mmengine.config.utils import MODULE2PACKAGE
 
 from . import compat
 from .errors import MissingToolboxError
