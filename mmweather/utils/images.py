@@ -1,0 +1,213 @@
+"""Strict reading and atomic writing of images.
+
+A picture that cannot be decoded to the last row raises instead of yielding grey blocks, and the stored
+orientation is applied, so that two files of one scene always line up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+from ..errors import DataError
+from .atomic import write_bytes
+
+IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+"""Endings, in lower case, that count as pictures; compare case-insensitively."""
+
+_MODES = ('rgb', 'grey3')
+_EXIF_ORIENTATION = 0x0112
+_ORIENT = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+_truncation_lock = threading.Lock()
+
+
+def is_image_file(path: str | Path) -> bool:
+    """Whether the name ends like a picture's and is not hidden (``._000.jpg`` of some file systems)."""
+    path = Path(path)
+    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith('.')
+
+
+@contextlib.contextmanager
+def _no_truncated_images() -> Iterator[None]:
+    # Other libraries switch this process-wide flag on; then Pillow fills missing rows with grey.
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _truncation_lock:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+def _to_8_bit(array: np.ndarray) -> np.ndarray:
+    """uint16 of full range to uint8: v / 257, rounded, so 0 -> 0 and 65535 -> 255."""
+    return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _has_16_bit_colour(image: Image.Image) -> bool:
+    # Pillow has no mode for these and would drop the low byte.
+    if image.mode not in ('RGB', 'RGBA', 'LA', 'RGBX'):
+        return False
+    for tile in getattr(image, 'tile', ()):
+        raw = tile[3][0] if isinstance(tile[3], tuple) else tile[3]
+        if isinstance(raw, str) and ';16' in raw:
+            return True
+    return False
+
+
+def _decode_16_bit_colour(data: bytes, image: Image.Image) -> np.ndarray:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    image.load()  # raises where the file is cut; OpenCV would not
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise ValueError('16-bit colour could not be decoded')
+    if array.dtype == np.uint16:
+        array = _to_8_bit(array)
+    array = array[..., None] if array.ndim == 2 else array
+    # IMREAD_UNCHANGED gives B, G, R[, A]; two and one channels are grey[, alpha].
+    array = array[..., 2::-1] if array.shape[2] >= 3 else np.repeat(array[..., :1], 3, axis=2)
+    return _ORIENT.get(orientation, lambda a: a)(array)
+
+
+def _decode(data: bytes) -> np.ndarray:
+    """uint8 array, HW (grey) or HWC (RGB)."""
+    with warnings.catch_warnings():
+        # Between one and two times the limit Pillow only warns; damaged EXIF warns too. Neither harms the pixels.
+        warnings.simplefilter('ignore')
+        with Image.open(io.BytesIO(data)) as image:
+            if _has_16_bit_colour(image):
+                return _decode_16_bit_colour(data, image)
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith('I;16') or (image.mode == 'I' and image.format in ('PNG', 'PPM', None)):
+                return _to_8_bit(np.asarray(image).astype(np.uint16))
+            if image.mode in ('I', 'F'):
+                raise ValueError(f'32 bits a value (mode {image.mode}) have no fixed range: store 8 or 16 bits')
+            if image.mode in ('1', 'L', 'LA', 'La'):
+                return np.array(image.convert('L'))
+            return np.array(image.convert('RGB'))
+
+
+def _luma(rgb: np.ndarray) -> np.ndarray:
+    return np.array(Image.fromarray(np.ascontiguousarray(rgb)).convert('L'))
+
+
+def read_image(path: str | Path, mode: str = 'rgb') -> np.ndarray:
+    """Read one picture.
+
+    * The EXIF orientation is applied.
+    * 16 bits a value become 8 by ``round(v / 257)`` (full range, nothing is clipped or stretched).
+    * Grey becomes three equal channels; palette and CMYK become RGB.
+    * Alpha is ignored: the colour channels are returned as stored, not composited.
+    * Of an animation the first frame is read.
+
+    Args:
+        path: the file.
+        mode: ``'rgb'``, or ``'grey3'`` for infrared: colour is reduced to BT.601 luma (Pillow's ``L``), and the one
+            channel is repeated three times.
+
+    Returns:
+        uint8 array (H, W, 3), RGB, C-contiguous and writable.
+
+    Raises:
+        DataError: the file is missing, empty, cut short, not a picture, or has 32 bits a value.
+        ValueError: ``mode`` is unknown.
+    """
+    if mode not in _MODES:
+        raise ValueError(f'mode must be one of {_MODES}, got {mode!r}')
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
+    except OSError as error:
+        raise DataError(f"image '{path}' cannot be opened ({error.strerror}); check its permissions") from error
+    if not data:
+        raise DataError(f"image '{path}' is empty (0 bytes); copy or download it again")
+    try:
+        with _no_truncated_images():
+            array = _decode(data)
+    except Image.UnidentifiedImageError:
+        raise DataError(f"'{path}' is not an image that can be decoded; replace it or move it away") from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"image '{path}' is suspiciously large ({error}); cut it into tiles") from None
+    except Exception as error:  # noqa: BLE001  decoders raise OSError, SyntaxError, struct.error, EOFError, ...
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"image '{path}' is damaged or unsupported ({reason}); copy it again, or list it in a quarantine "
+            f'file (mmweather check --quarantine)') from error
+    if mode == 'grey3' and array.ndim == 3:
+        array = _luma(array)
+    if array.ndim == 2:
+        array = np.repeat(array[..., None], 3, axis=2)
+    return np.require(array, requirements=['C', 'W'])
+
+
+def encode_image(array: np.ndarray, extension: str = '.png', quality: int = 95) -> bytes:
+    """Encode a picture.
+
+    Args:
+        array: uint8, (H, W), (H, W, 1) or (H, W, 3) RGB.
+        extension: chooses the format.
+        quality: of JPEG and WebP, 1 to 100.
+
+    Raises:
+        DataError: the array is not such a picture, or the ending is unknown.
+    """
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or not array.size:
+        raise DataError(
+            f'a picture must be a uint8 array (H, W) or (H, W, 3), got {array.dtype} {array.shape}; '
+            'scale to 0..255, round and cast before writing')
+    registered = Image.registered_extensions()
+    kind = registered.get(extension.lower())
+    if kind is None or extension.lower() not in IMAGE_EXTENSIONS:
+        raise DataError(f"cannot write images ending in '{extension}'; use one of {', '.join(IMAGE_EXTENSIONS)}")
+    options = {'quality': quality} if kind in ('JPEG', 'WEBP') else {}
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+def write_image(path: str | Path, array: np.ndarray, quality: int = 95) -> Path:
+    """Write a picture atomically; a path without a picture's ending gets ``.png``.
+
+    Args:
+        path: where to; missing folders are created.
+        array: uint8, (H, W) or (H, W, 3) RGB.
+        quality: of JPEG and WebP.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DataError: the array is not a picture, or the file cannot be written.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_suffix('.png')
+    data = encode_image(array, path.suffix, quality)
+    try:
+        return write_bytes(path, data)
+    except OSError as error:
+        raise DataError(f"cannot write '{path}' ({error.strerror}); choose another folder") from error
