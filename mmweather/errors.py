@@ -35,6 +35,35 @@ class MissingToolboxError(MMWeatherError, ImportError):
     """An optional toolbox (mmagic, mmdet, mmseg, ...) is needed and not installed."""
 
 
+INSTALL_HINTS = {
+    'mmagic': "pip install 'mmweather[restore]' && pip install --no-deps mmagic==1.2.0",
+    'mmcv': "pip install 'mmweather[lite]', or mmcv 2.1.0 with compiled operators",
+    'mmdet': "pip install 'mmweather[detect]'",
+    'mmseg': "pip install 'mmweather[segment]'",
+    'ftfy': "pip install 'mmweather[segment]'",
+    'regex': "pip install 'mmweather[segment]'",
+    'click': "pip install 'mmweather[restore]'",
+    'einops': "pip install 'mmweather[restore]'",
+    'imageio': "pip install 'mmweather[restore]'",
+    'requests': "pip install 'mmweather[restore]'",
+    'pytorch_msssim': "pip install 'mmweather[restore]'",
+    'skimage': "pip install 'mmweather[restore]'",
+    'rasterio': "pip install 'mmweather[geo]'",
+}
+
+
+def missing_toolbox(what: str, error: ModuleNotFoundError) -> MissingToolboxError:
+    """The error that says what needs the module which ``error`` did not find, and how to install it.
+
+    Args:
+        what: the name, command or file that needs the module, as it stands in the message.
+        error: raised by the failed import.
+    """
+    missing = (error.name or str(error)).split('.')[0]
+    hint = INSTALL_HINTS.get(missing, f'pip install {missing}')
+    return MissingToolboxError(f"{what} needs '{missing}', which is not installed: {hint}")
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Print an :class:`MMWeatherError` as one line on stderr and exit with status 2."""

@@ -18,11 +18,13 @@ from mmengine.registry import Registry
 from mmengine.config.utils import MODULE2PACKAGE
 
 from . import compat
-from .errors import MissingToolboxError
+from .errors import missing_toolbox
 
 compat.apply()
-# Lets `_base_ = ['mmweather::...']` and MMEngine's inferencers find the package's configs.
-MODULE2PACKAGE.setdefault('mmweather', 'mmweather')
+# Lets `_base_ = ['mmweather::...']` and MMEngine's inferencers find the package's configs.  The value is a module, not
+# the distribution: MMEngine asks pkg_resources where a distribution is, which is site-packages for an editable install,
+# and falls back on the module's own folder where no distribution has the name.
+MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
@@ -60,15 +62,6 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-_INSTALL = {
-    'mmagic': "pip install 'mmweather[restore]'",
-    'mmdet': "pip install 'mmweather[detect]'",
-    'mmseg': "pip install 'mmweather[segment]'",
-    'pytorch_msssim': "pip install 'mmweather[restore]'",
-    'skimage': "pip install 'mmweather[restore]'",
-    'rasterio': "pip install 'mmweather[geo]'",
-}
-
 
 class LazyRegistry(Registry):
     """A registry that imports the module of a name when the name is asked for."""
@@ -91,12 +84,9 @@ class LazyRegistry(Registry):
             try:
                 importlib.import_module(self._home[name])
             except ModuleNotFoundError as error:
-                missing = (error.name or '').split('.')[0]
-                if missing == 'mmweather':
+                if (error.name or '').split('.')[0] == 'mmweather':
                     raise
-                hint = _INSTALL.get(missing, f'pip install {missing}')
-                raise MissingToolboxError(
-                    f"'mmweather.{name}' needs '{missing}', which is not installed: {hint}") from error
+                raise missing_toolbox(f"'mmweather.{name}'", error) from error
         return super().get(key)
 
     def names(self) -> list[str]:
