@@ -14,8 +14,8 @@ import importlib
 from typing import Any
 
 from mmengine import registry as roots
-from mmengine.registry import Registry
 from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import Registry
 
 from . import compat
 from .errors import missing_toolbox

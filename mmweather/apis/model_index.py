@@ -1,0 +1,242 @@
+"""The models that the package ships: what ``model-index.yml`` and the metafiles say, and building one by name."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from mmengine.config import Config
+
+STATUSES = ('parity', 'retrained', 'unverified')
+_CONFIG_SUFFIXES = ('.py', '.yml', '.yaml', '.json')
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of a metafile.
+
+    Args:
+        name: unique name, as in ``mmweather list``.
+        collection: the method it belongs to.
+        config: path of its config file.
+        status: ``'parity'`` (equals the published network with the published weights), ``'retrained'`` (trained here)
+            or ``'unverified'``.
+        metafile: where the entry stands.
+        metadata: free facts, such as parameters and training data.
+        results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
+        weights: address of the weights, or None.
+    """
+
+    name: str
+    collection: str
+    config: Path
+    status: str
+    metafile: Path
+    metadata: dict[str, Any] = field(default_factory=dict)
+    results: tuple[dict[str, Any], ...] = ()
+    weights: str | None = None
+
+
+def index_root() -> Path:
+    """The folder that holds ``model-index.yml`` and ``configs``.
+
+    Returns:
+        ``mmweather/.mim`` of an installed package, else the root of the working tree.
+
+    Raises:
+        ConfigError: neither holds a model index.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / '.mim', package.parent):
+        if (folder / 'model-index.yml').is_file():
+            return folder
+    raise ConfigError(f'{package / ".mim"}: no model-index.yml there; reinstall mmweather')
+
+
+def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEntry]:
+    """Read the model index and every metafile that it imports.
+
+    Args:
+        root: folder with ``model-index.yml``; the package's own if None.
+
+    Returns:
+        The entries by name, sorted.
+
+    Raises:
+        ConfigError: a file is missing or is no such file, a key is missing, a config does not exist, or two models
+            have one name.
+    """
+    base = index_root() if root is None else Path(root)
+    index_file = base / 'model-index.yml'
+    imports = _read_yaml(index_file).get('Import')
+    if not isinstance(imports, list) or not all(isinstance(item, str) for item in imports):
+        raise ConfigError(f"{index_file}: 'Import' must be a list of metafiles")
+    entries: dict[str, ModelEntry] = {}
+    for item in imports:
+        for entry in _read_metafile(base / item, base):
+            if entry.name in entries:
+                raise ConfigError(f"{entry.metafile}: the model name '{entry.name}' is taken by "
+                                  f'{entries[entry.name].metafile}; rename one')
+            entries[entry.name] = entry
+    return dict(sorted(entries.items()))
+
+
+def list_models(pattern: str | None = None) -> list[str]:
+    """Names of the shipped models.
+
+    Args:
+        pattern: shell pattern, case-insensitive, e.g. ``'nitedr*'``; all names if None.
+
+    Returns:
+        The names, sorted; empty where none matches.
+
+    Raises:
+        ConfigError: see :func:`load_index`.
+    """
+    wanted = '*' if pattern is None else pattern.lower()
+    return [name for name in load_index() if fnmatch.fnmatchcase(name.lower(), wanted)]
+
+
+def find_entry(name: str) -> ModelEntry:
+    """The entry of the model called ``name``.
+
+    Raises:
+        ConfigError: there is no such model; the message names the nearest ones.
+    """
+    entries = load_index()
+    if name not in entries:
+        raise ConfigError(f"no model is called '{name}'{_nearest(name, entries)}; `mmweather list` shows all")
+    return entries[name]
+
+
+def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
+    """The config of a shipped model or of a config file.
+
+    Args:
+        name_or_config: a name from :func:`list_models`, the path of a config file, or a config, which is copied.
+
+    Raises:
+        ConfigError: the name is unknown, the file does not exist or is no config, or there is no ``model`` in it.
+    """
+    from mmengine.config import Config
+
+    if isinstance(name_or_config, Config):
+        source, config = 'the given config', name_or_config.copy()
+    else:
+        source = os.fspath(name_or_config)
+        path = Path(source)
+        if path.suffix not in _CONFIG_SUFFIXES:
+            path = find_entry(source).config
+        elif not path.is_file():
+            raise ConfigError(f'{path}: no such config file; give a path or a name from `mmweather list`')
+        # Registering the scope also lets the file say `_base_ = ['mmweather::...']`.
+        import mmweather.registry  # noqa: F401
+        try:
+            config = Config.fromfile(path)
+        except Exception as error:  # a config is code, so anything may be raised
+            reason = ' '.join(str(error).split()) or type(error).__name__
+            raise ConfigError(f'{path}: cannot be read as a config: {reason}') from error
+    if not isinstance(config.get('model'), dict):
+        raise ConfigError(f"{source}: has no 'model' of type dict; is it a part of a config (configs/_base_)?")
+    return config
+
+
+def get_model(name_or_config: str | os.PathLike[str] | Config,
+              checkpoint: str | os.PathLike[str] | None = None,
+              device: str | torch.device | None = None) -> torch.nn.Module:
+    """Build a model, load a checkpoint and put it in eval mode.
+
+    Args:
+        name_or_config: a name from :func:`list_models`, the path of a config file, or a config.
+        checkpoint: file with the weights, read without running code from it and loaded strictly; without it the
+            weights are random.
+        device: where the model goes; the CPU if None.
+
+    Returns:
+        The built ``cfg.model`` in eval mode.
+
+    Raises:
+        ConfigError: see :func:`load_config`.
+        CheckpointError: the checkpoint belongs to another network, is broken or holds code.
+        MissingToolboxError: the model needs a toolbox that is not installed.
+    """
+    config = load_config(name_or_config)
+    from mmengine.registry import DefaultScope
+
+    from ..registry import MODELS
+
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'):
+        model = MODELS.build(config.model)
+    if checkpoint is not None:
+        from ..utils.checkpoint import load_checkpoint, load_into
+
+        path = os.fspath(checkpoint)
+        load_into(model, load_checkpoint(path, map_location='cpu'), path, strict=True)
+    if device is not None:
+        model = model.to(device)
+    return model.eval()
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f"; did you mean {' or '.join(repr(item) for item in near)}?" if near else ''
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise ConfigError(f'{path}: no such file') from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f'{path}: must hold a YAML mapping')
+    return content
+
+
+def _read_metafile(path: Path, base: Path) -> list[ModelEntry]:
+    content = _read_yaml(path)
+    models = content.get('Models')
+    if not isinstance(models, list):
+        raise ConfigError(f"{path}: 'Models' must be a list")
+    collections = {item.get('Name') for item in content.get('Collections') or [] if isinstance(item, dict)}
+    return [_entry(item, number, path, base, collections) for number, item in enumerate(models)]
+
+
+def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]) -> ModelEntry:
+    where = f'{path}: Models[{number}]'
+    if not isinstance(item, dict):
+        raise ConfigError(f'{where}: must be a mapping')
+    for key in ('Name', 'In Collection', 'Config'):
+        if not isinstance(item.get(key), str):
+            raise ConfigError(f"{where}: '{key}' is missing or no text")
+    where = f"{path}: model '{item['Name']}'"
+    if item['In Collection'] not in collections:
+        raise ConfigError(f"{where}: the collection '{item['In Collection']}' is not among 'Collections'")
+    config = base / item['Config']
+    if not config.is_file():
+        raise ConfigError(f"{where}: its config {item['Config']} does not exist")
+    status = item.get('Status', 'unverified')
+    if status not in STATUSES:
+        raise ConfigError(f"{where}: 'Status' is '{status}'; it must be one of {', '.join(STATUSES)}")
+    weights = item.get('Weights')
+    return ModelEntry(
+        name=item['Name'],
+        collection=item['In Collection'],
+        config=config,
+        status=status,
+        metafile=path,
+        metadata=item.get('Metadata') or {},
+        results=tuple(item.get('Results') or ()),
+        weights=weights[0] if isinstance(weights, list) and weights else weights or None)

@@ -1,0 +1,111 @@
+"""The command ``mmweather``.
+
+A subcommand is a module of :mod:`mmweather.commands`; only the one that is asked for is imported.  A mistake of the
+user ends in one line on stderr and status 2, an interrupt in status 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from .errors import ConfigError, missing_toolbox, one_line_errors
+from .version import __version__
+
+# Subcommand -> module of mmweather.commands, in the order in which the help shows them.
+COMMANDS: dict[str, str] = {
+    'list': 'list',
+    'info': 'info',
+    'prepare': 'prepare',
+    'check': 'check',
+    'restore': 'restore',
+    'run': 'run',
+    'convert': 'convert',
+    'golden': 'golden',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments after ``mmweather``; those of the process if None.
+
+    Returns:
+        The exit status: 0 for success, what the subcommand returns, or 130 after an interrupt.
+
+    Raises:
+        SystemExit: status 2 for a mistake of the user, 0 after ``--help`` and ``--version``.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with one_line_errors():
+            status = _dispatch(words)
+            sys.stdout.flush()
+            return status
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; without this, Python complains again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ('-h', '--help', 'help'):
+        print(_overview())
+        return 0
+    if words[0] in ('-V', '--version'):
+        print(f'mmweather {__version__}')
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        guess = f"; did you mean '{near[0]}'?" if near else ''
+        raise ConfigError(f"'{name}' is no subcommand of mmweather{guess} (mmweather --help lists them)")
+    try:
+        command = _load(name)
+        return command.run(_parser(name, command).parse_args(rest))
+    except ModuleNotFoundError as error:
+        if (error.name or '').split('.')[0] == 'mmweather':
+            raise
+        raise missing_toolbox(f"'mmweather {name}'", error) from error
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f'mmweather.commands.{COMMANDS[name]}')
+
+
+def _parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    example = '\n'.join(f'  {line.strip()}' for line in command.EXAMPLE.strip().splitlines())
+    parser = argparse.ArgumentParser(
+        prog=f'mmweather {name}',
+        description=command.HELP,
+        epilog=f'example:\n{example}',
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_arguments(parser)
+    return parser
+
+
+def _overview() -> str:
+    """The text of ``mmweather --help``; command modules are light, so their help lines are read from them."""
+    width = max(map(len, COMMANDS))
+    lines = ['usage: mmweather COMMAND ...', '', 'commands:']
+    lines += [f'  {name:<{width}}  {_load(name).HELP}' for name in COMMANDS if _is_there(name)]
+    lines += ['', '`mmweather COMMAND --help` shows the arguments and an example; `mmweather --version` the version.']
+    return '\n'.join(lines)
+
+
+def _is_there(name: str) -> bool:
+    return importlib.util.find_spec(f'mmweather.commands.{COMMANDS[name]}') is not None
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
