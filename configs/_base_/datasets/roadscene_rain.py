@@ -3,17 +3,17 @@
 # Crop, padding and the eight dihedral modes are those of the published recipe.  Validation images are every tenth
 # training image; the published recipe has none and chooses the checkpoint by the test images.
 data_root = 'data/roadscene_rain'
-keys = ('img', 'gt')
+image_keys = ('img', 'gt')
 
 train_pipeline = [
-    dict(type='mmweather.LoadImages', keys=keys, cache=True),
-    dict(type='mmweather.PairedPad', keys=keys, size=64),
-    dict(type='mmweather.PairedCrop', keys=keys, size=64),
-    dict(type='mmweather.PairedDihedral', keys=keys),
+    dict(type='mmweather.LoadImages', keys=image_keys, cache=True),
+    dict(type='mmweather.PairedPad', keys=image_keys, size=64),
+    dict(type='mmweather.PairedCrop', keys=image_keys, size=64),
+    dict(type='mmweather.PairedDihedral', keys=image_keys),
     dict(type='mmweather.PackImages', keys=('img', ), gt='gt'),
 ]
 test_pipeline = [
-    dict(type='mmweather.LoadImages', keys=keys),
+    dict(type='mmweather.LoadImages', keys=image_keys),
     dict(type='mmweather.PackImages', keys=('img', ), gt='gt'),
 ]
 
@@ -29,7 +29,7 @@ train_dataloader = dict(
             data_root=data_root,
             split='train',
             part='train',
-            keys=keys,
+            keys=image_keys,
             pipeline=train_pipeline)))
 # Images differ in size, so they are evaluated one by one.
 val_dataloader = dict(
@@ -43,7 +43,7 @@ val_dataloader = dict(
         data_root=data_root,
         split='train',
         part='val',
-        keys=keys,
+        keys=image_keys,
         pipeline=test_pipeline,
         test_mode=True))
 test_dataloader = dict(
@@ -56,7 +56,7 @@ test_dataloader = dict(
         type='mmweather.RoadSceneRain',
         data_root=data_root,
         split='test',
-        keys=keys,
+        keys=image_keys,
         pipeline=test_pipeline,
         test_mode=True))
 
