@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 HELP = 'show parameters, multiplications, sizes, status and results of a model'
 EXAMPLE = """
-mmweather info nitedr_refinement_roadscene-rain
-mmweather info configs/nitedr/nitedr_refinement_roadscene-rain.py
+mmweather info nitedr_cleannet_2xb4-300k_roadscene-rain
+mmweather info configs/nitedr/nitedr_cleannet_2xb4-300k_roadscene-rain.py
 """
 _SIDE = 256
 
