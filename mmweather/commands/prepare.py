@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
         return 0
-    from ..datasets.doctor import install_roadscene_rain
+    from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)
     print(f"{args.dir}: {counts['train']} training and {counts['test']} test triples")
     return 0

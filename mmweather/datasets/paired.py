@@ -149,30 +149,44 @@ class PairedImageDataset(BaseDataset):
         files = {key: list_images(folder) for key, folder in folders.items()}
         every_stem = set().union(*files.values())
         skipped = self._skipped(files)
-        if self.ann_file:
-            stems = sorted(read_stems(self.ann_file))
-            unknown = set(stems) - every_stem
-            if unknown:
-                raise DataError(f"split file '{self.ann_file}' names {shorten(unknown)}, of which no image exists in "
-                                f"{shorten(map(str, folders.values()))}; mend the list")
-        else:
-            stems = sorted(every_stem)
+        stems = self._listed(every_stem)
         for key, found in files.items():
             missing = [stem for stem in stems if stem not in found and stem not in skipped]
             if missing:
                 raise DataError(
                     f"{len(missing)} image(s) have no partner in '{folders[key]}' (key '{key}'): {shorten(missing)}; "
                     'add them, remove their partners, or list them in a quarantine file (mmweather check --quarantine)')
-        if self.holdout:
-            every, offset = self.holdout['every'], self.holdout['offset']
-            wanted = self.holdout['part'] == 'val'
-            stems = [stem for rank, stem in enumerate(stems) if (rank % every == offset) == wanted]
-        stems = [stem for stem in stems if stem not in skipped]
+        stems = [stem for stem in self._held(stems) if stem not in skipped]
         if not stems:
             raise DataError(f"no sample is left in '{self.data_root or shorten(map(str, folders.values()))}' after "
                             'ann_file, holdout and quarantine; loosen one of them')
         return [{**{f'{key}_path': str(found[stem]) for key, found in files.items()}, 'sample_key': stem}
                 for stem in stems]
+
+    def _listed(self, every_stem: set[str]) -> list[str]:
+        if not self.ann_file:
+            return sorted(every_stem)
+        stems = sorted(read_stems(self.ann_file))
+        unknown = set(stems) - every_stem
+        if unknown:
+            raise DataError(f"split file '{self.ann_file}' names {shorten(unknown)}, of which no image exists in "
+                            f"{shorten(self.data_prefix.values())}; mend the list")
+        return stems
+
+    def _held(self, stems: list[str]) -> list[str]:
+        if not self.holdout:
+            return stems
+        every, offset = self.holdout['every'], self.holdout['offset']
+        wanted = self.holdout['part'] == 'val'
+        return [stem for rank, stem in enumerate(stems) if (rank % every == offset) == wanted]
+
+    def select(self, every_stem: Iterable[str]) -> list[str]:
+        """Which of the stems belong to this data set by ``ann_file`` and ``holdout``; the quarantine is not applied.
+
+        Raises:
+            DataError: ``ann_file`` cannot be read or names a stem that is not among them.
+        """
+        return self._held(self._listed(set(every_stem)))
 
     def _skipped(self, files: Mapping[str, Mapping[str, Path]]) -> set[str]:
         if not self.quarantine:
