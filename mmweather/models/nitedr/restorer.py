@@ -137,10 +137,10 @@ class NiteDR(BaseEditModel):
         refiner = _bare(self.refiner)
         current = fused
         for index in range(self.test_passes):
-            illumination, refined = refiner.balance(current, infrared), None
-            refined = refiner.divide(fused, illumination)
-            if index + 1 < self.test_passes:
+            if index:
                 current = refined + refiner.adjust(infrared)
+            illumination = refiner.balance(current, infrared)
+            refined = refiner.divide(fused, illumination)
         return {'fused_y': fused_y, 'fused': fused, 'illumination': illumination, 'refined': refined}
 
     def predict_images(self, images: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
