@@ -28,6 +28,7 @@ MENDS = {
 }
 """Kind of finding -> what to do."""
 _SPLITS = ('train', 'val', 'valid', 'validation', 'test')
+_RANK = {name: rank for rank, name in enumerate(_SPLITS)}
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def _copies(groups: Iterable[Group], seen: Mapping[Path, tuple[tuple[int, int] |
                 if size is not None:
                     homes[digest][path].add(group.name)
     for places in homes.values():
-        splits = sorted(set().union(*places.values()))
+        splits = sorted(set().union(*places.values()), key=lambda name: (_RANK.get(name, len(_RANK)), name))
         files = tuple(sorted(places))
         told = ', '.join(f"'{path}'" for path in files)
         if len(splits) > 1:

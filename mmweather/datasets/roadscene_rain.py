@@ -80,7 +80,7 @@ def install_roadscene_rain(source: str | Path, target: str | Path, copy: bool = 
     ``target`` appears complete or not at all.
 
     Args:
-        source: folder that holds ``train`` and ``test``, at most three levels deep.
+        source: folder that holds ``train`` and ``test``, or one that holds that folder at most two levels below.
         target: a new or empty folder.
         copy: copy the files instead of linking them.
 
