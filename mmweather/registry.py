@@ -55,6 +55,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'hook': {
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
+        'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
+        'mmweather.engine.hooks.rank_mean_log': ('RankMeanLogHook', ),
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
     },
     'metric': {
@@ -112,3 +114,12 @@ VISUALIZERS = _child(roots.VISUALIZERS)
 RUNNERS = _child(roots.RUNNERS)
 MODEL_WRAPPERS = _child(roots.MODEL_WRAPPERS)
 TASK_UTILS = _child(roots.TASK_UTILS)
+# Nothing of ours is in these; without the children MMEngine warns, under our scope, that it cannot find them.
+OPTIMIZERS = _child(roots.OPTIMIZERS)
+EVALUATOR = _child(roots.EVALUATOR)
+LOG_PROCESSORS = _child(roots.LOG_PROCESSORS)
+VISBACKENDS = _child(roots.VISBACKENDS)
+WEIGHT_INITIALIZERS = _child(roots.WEIGHT_INITIALIZERS)
+FUNCTIONS = _child(roots.FUNCTIONS)
+INFERENCERS = _child(roots.INFERENCERS)
+STRATEGIES = _child(roots.STRATEGIES)

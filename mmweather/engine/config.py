@@ -1,0 +1,204 @@
+"""Reading a config so that a mistake in it is found before the training starts, and is told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..errors import ConfigError, MMWeatherError, missing_toolbox
+
+_RUNNER_KEYS = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg'))
+# Read by MMEngine or by the tools from the config itself.
+_OTHER_KEYS = ('activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
+               'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn', 'tta_model', 'tta_pipeline')
+# Plain variables by convention, some of them one letter away from a key.
+_VARIABLES = ('test_pipeline', 'train_pipeline', 'val_pipeline', 'vis_backends')
+_SCALAR_KEYS = ('compile', 'default_scope', 'experiment_name', 'find_unused_parameters', 'launcher', 'load_from',
+                'log_level', 'resume', 'runner_type', 'sync_bn', 'work_dir')
+_TRIPLES = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+
+
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The candidate most like ``name``, or None where none is alike; letter case does not count."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    found = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=cutoff)
+    return by_lower[found[0]] if found else None
+
+
+def suggest(name: str, candidates: Iterable[str], otherwise: str = '') -> str:
+    """``"; did you mean '...'?"``, or ``otherwise`` where nothing is alike."""
+    match = nearest(name, candidates)
+    return f"; did you mean '{match}'?" if match else otherwise
+
+
+def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config file, apply ``--cfg-options`` and check the top-level keys.
+
+    Args:
+        path: the file.
+        options: dotted keys and values that replace those of the file.
+
+    Raises:
+        ConfigError: the file is missing or faulty, or a key of the file or of the options is misspelt.
+        MissingToolboxError: ``custom_imports`` or a base config needs a package that is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        siblings = [file.name for file in path.parent.glob('*.py')] if path.parent.is_dir() else []
+        raise ConfigError(f"config file '{path}' does not exist" + suggest(path.name, siblings, '; check the path'))
+    try:
+        config = Config.fromfile(path)
+    except MMWeatherError:
+        raise
+    except SyntaxError as error:
+        raise ConfigError(f"config '{path}', line {error.lineno}: {error.msg}; mend the Python syntax") from error
+    except ModuleNotFoundError as error:
+        raise missing_toolbox(f"config '{path}'", error) from error
+    except Exception as error:  # noqa: BLE001  a config is code: anything can be raised
+        cause = error.__cause__
+        if isinstance(cause, ModuleNotFoundError):
+            raise missing_toolbox(f"config '{path}' (custom_imports)", cause) from error
+        raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+    check_top_level(config, str(path))
+    if options:
+        apply_options(config, options)
+    return config
+
+
+def check_top_level(config: Config, source: str) -> None:
+    """Find misspelt section names; other names are variables of the config and are left alone.
+
+    Raises:
+        ConfigError: a name is almost, but not quite, one that the runner reads.
+    """
+    known = {*_RUNNER_KEYS, *_OTHER_KEYS}
+    for key, value in config.items():
+        if key in known or key in _VARIABLES:
+            continue
+        match = nearest(key, _RUNNER_KEYS + _OTHER_KEYS, cutoff=0.8 if len(key) <= 6 else 0.87)
+        if match and (match in _SCALAR_KEYS or isinstance(value, (dict, list, tuple))):
+            raise ConfigError(f"{source}: unknown key '{key}'; did you mean '{match}'? (rename it if it is a variable)")
+
+
+def apply_options(config: Config, options: Mapping[str, Any]) -> None:
+    """Merge ``--cfg-options`` into the config, in place.
+
+    A new last key is allowed (``optim_wrapper.clip_grad.max_norm=1``) unless it looks like a misspelt one.
+
+    Raises:
+        ConfigError: a key does not exist, or goes into something that is not a dict or list.
+    """
+    for dotted in options:
+        _check_option(config, dotted)
+        if '.' not in dotted and dotted not in _RUNNER_KEYS + _OTHER_KEYS:
+            warnings.warn(f"--cfg-options {dotted}: this is a plain variable of the config; what the config computed "
+                          'from it keeps the old value', stacklevel=2)
+    try:
+        config.merge_from_dict(dict(options))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(f'--cfg-options {" ".join(options)}: {_first_line(error)}') from error
+
+
+def _check_option(config: Config, dotted: str) -> None:
+    node: Any = config
+    parts = dotted.split('.')
+    for depth, part in enumerate(parts):
+        where = '.'.join(parts[:depth]) or 'the config'
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(f"--cfg-options {dotted}: '{where}' is a list of {len(node)}; "
+                                  f"'{part}' must be an index from 0 to {len(node) - 1}")
+            node = node[int(part)]
+            continue
+        if not isinstance(node, (dict, Config)):
+            if node is None:
+                return
+            raise ConfigError(f"--cfg-options {dotted}: '{where}' is {node!r} and has no keys; "
+                              f'set it as a whole: --cfg-options {where}=...')
+        if part in node:
+            node = node[part]
+            continue
+        names = [str(name) for name in node]
+        if depth == 0:
+            names += [*_RUNNER_KEYS, *_OTHER_KEYS]
+            if part in names:
+                return
+            raise ConfigError(f"--cfg-options {dotted}: the config has no '{part}'"
+                              + suggest(part, names, f'; it has {", ".join(sorted(map(str, config)))}'))
+        match = nearest(part, names, cutoff=0.8)
+        if match and not _takes(node, part):
+            raise ConfigError(f"--cfg-options {dotted}: '{where}' has no '{part}'; did you mean '{match}'?")
+        return
+
+
+def _takes(node: Mapping, part: str) -> bool:
+    """Whether the class that ``node`` configures has a parameter of this name."""
+    from mmengine.registry import root
+
+    kind = node.get('type')
+    for registry in vars(root).values():
+        if isinstance(kind, str) and hasattr(registry, 'module_dict'):
+            with contextlib.suppress(Exception):
+                kind = registry.get(kind) or kind
+    return callable(kind) and part in parameters(kind)
+
+
+def check_sections(config: Config, mode: str) -> None:
+    """Check that what a run needs is there.
+
+    Args:
+        config: the config.
+        mode: ``'train'`` or ``'test'``.
+
+    Raises:
+        ConfigError: a section is missing, or only part of a group of three is given.
+    """
+    if config.get('model') is None:
+        raise ConfigError("the config has no 'model'" + suggest('model', config.keys(), '; add it'))
+    for name, group in _TRIPLES.items():
+        missing = [key for key in group if config.get(key) is None]
+        if missing and (name == mode or len(missing) < 3):
+            keys = [key for key in config if key not in _RUNNER_KEYS + _OTHER_KEYS]
+            raise ConfigError(f"the config has no '{missing[0]}'" + suggest(
+                missing[0], keys, f'; {", ".join(group)} go together'))
+
+
+def parameters(target: Any) -> list[str]:
+    """Names that a class (its base classes included) or function takes by keyword."""
+    functions = [c.__init__ for c in inspect.getmro(target)] if inspect.isclass(target) else [target]
+    names: dict[str, None] = {}
+    for function in functions:
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            continue
+        for name, parameter in signature.parameters.items():
+            if name != 'self' and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                names[name] = None
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+            break  # what a base class takes cannot be reached
+    return list(names)
+
+
+def default_work_dir(path: str | Path) -> str:
+    """``./work_dirs/<name of the config>``, as in the OpenMMLab tools."""
+    return os.path.join('./work_dirs', Path(path).stem)
+
+
+def _first_line(error: BaseException) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
+    lines = [line for line in str(text).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
