@@ -194,6 +194,18 @@ def test_a_wrong_config_file_is_named_in_one_line(tmp_path, text, message):
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize('model, message', [
+    (dict(type='mmweather.IndexTestBlurr'), "did you mean 'mmweather.IndexTestBlur'"),
+    (dict(type='mmweather.IndexTestBlur', chanels=3), 'model.chanels'),
+], ids=['name', 'keyword'])
+def test_a_model_that_cannot_be_built_names_the_key(tmp_path, model, message):
+    path = tmp_path / 'some.py'
+    path.write_text(f'model = {model!r}\n')
+    with pytest.raises(ConfigError) as error:
+        mmweather.get_model(path)
+    assert message in str(error.value) and '\n' not in str(error.value)
+
+
 def test_the_command_list(index, capsys):
     assert cli.main(['list']) == 0
     assert capsys.readouterr().out.splitlines() == ['blur_small  Blur  parity', 'blur_wide   Blur  unverified']

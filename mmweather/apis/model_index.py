@@ -167,16 +167,17 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
         The built ``cfg.model`` in eval mode.
 
     Raises:
-        ConfigError: see :func:`load_config`.
+        ConfigError: see :func:`load_config`; or ``model`` holds an unknown name, a wrong keyword or a refused value.
         CheckpointError: the checkpoint belongs to another network, is broken or holds code.
         MissingToolboxError: the model needs a toolbox that is not installed.
     """
     config = load_config(name_or_config)
     from mmengine.registry import DefaultScope
 
+    from ..engine.build_errors import config_errors
     from ..registry import MODELS
 
-    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'):
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
         from ..utils.checkpoint import load_checkpoint, load_into
