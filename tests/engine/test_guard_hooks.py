@@ -1,0 +1,141 @@
+import types
+
+import engine_toy
+import pytest
+import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
+from mmengine.optim.optimizer import amp_optimizer_wrapper
+
+from mmweather.engine.hooks.non_finite_loss import NonFiniteLossHook
+from mmweather.engine.hooks.progress_bar import ProgressBarHook
+from mmweather.engine.hooks.rank_mean_log import RankMeanLogHook
+from mmweather.errors import NonFiniteLossError
+
+BATCH = engine_toy.ToyPairs(nan_index=None)
+
+
+def make_batch(*indices):
+    items = [BATCH[i] for i in indices]
+    return {'inputs': [item['inputs'] for item in items], 'data_samples': [item['data_samples'] for item in items]}
+
+
+def start(wrapper, **attributes):
+    runner = types.SimpleNamespace(optim_wrapper=wrapper, iter=6, **attributes)
+    hook = NonFiniteLossHook()
+    hook.before_train(runner)
+    return hook, runner
+
+
+def wrapper_of(module, cls=OptimWrapper, **kwargs):
+    return cls(optimizer=torch.optim.SGD(module.parameters(), lr=0.1), **kwargs)
+
+
+@pytest.fixture
+def cpu_amp(monkeypatch):
+    """AmpOptimWrapper with PyTorch's gradient scaler of the CPU."""
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', lambda **kw: torch.amp.GradScaler('cpu', **kw))
+    return lambda module: wrapper_of(module, AmpOptimWrapper, loss_scale=dict(init_scale=2. ** 16))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_stops_before_the_step_and_names_the_files(bad):
+    net = engine_toy.ToyNet(dropout=0)
+    hook, runner = start(wrapper_of(net))
+    batch = make_batch(4, 7)
+    hook.before_train_iter(runner, 0, batch)
+    net.train_step(make_batch(1, 2), runner.optim_wrapper)  # a good step passes and updates
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    batch['inputs'][1][:] = bad
+    with pytest.raises(NonFiniteLossError, match=r'iteration 7 .*toy/004\.png, toy/007\.png') as caught:
+        net.train_step(batch, runner.optim_wrapper)
+    assert '\n' not in str(caught.value) and isinstance(caught.value, FloatingPointError)
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert 'backward' not in vars(runner.optim_wrapper)
+
+
+def test_guards_are_taken_away_after_training_and_do_not_pile_up():
+    wrapper = wrapper_of(torch.nn.Linear(1, 1))
+    hook, runner = start(wrapper)
+    first = wrapper.backward
+    hook.before_train(runner)
+    assert wrapper.backward is not first and len(hook._guarded) == 1
+    hook.after_train(runner)
+    assert wrapper.backward.__func__ is OptimWrapper.backward
+
+
+def test_accumulated_gradients_are_judged_each_time():
+    net = engine_toy.ToyNet(dropout=0)
+    hook, runner = start(wrapper_of(net, accumulative_counts=2))
+    hook.before_train_iter(runner, 0, None)
+    before = net.first.weight.clone()
+    net.train_step(make_batch(1, 2), runner.optim_wrapper)
+    with pytest.raises(NonFiniteLossError, match='names no files'):
+        runner.optim_wrapper.update_params(net.first.weight.sum() * float('nan'))
+    assert torch.equal(before, net.first.weight)
+
+
+def test_several_optimizers():
+    net = engine_toy.ToyPairOfNets(dropout=0)
+    hook, runner = start(OptimWrapperDict(first=wrapper_of(net.first), last=wrapper_of(net.last)))
+    hook.before_train_iter(runner, 0, make_batch(3))
+    weights = net.last.weight.clone()
+    net.train_step(make_batch(3, 5), runner.optim_wrapper)
+    assert not torch.equal(weights, net.last.weight)
+    weights = net.last.weight.clone()
+    net.spoil = float('nan')  # the second optimizer calls backward and step itself
+    with pytest.raises(NonFiniteLossError, match=r"optimizer 'last'.*toy/003"):
+        net.train_step(make_batch(3, 5), runner.optim_wrapper)
+    assert torch.equal(weights, net.last.weight)
+    assert not any('backward' in vars(w) for w in runner.optim_wrapper.optim_wrappers.values())
+
+
+def test_the_gradient_scaler_may_skip_but_a_bad_loss_stops(cpu_amp):
+    net = torch.nn.Linear(1, 1)
+    wrapper = cpu_amp(net)
+    hook, runner = start(wrapper)
+    hook.before_train_iter(runner, 0, {'img_path': ['a.png'], 'inputs': None})
+    before = net.weight.clone()
+    # A finite loss whose gradient overflows float32 once scaled: the scaler skips the step and halves its factor.
+    wrapper.update_params(net.weight.sum() * 1e35)
+    assert torch.equal(before, net.weight) and wrapper.loss_scaler.get_scale() == 2 ** 15
+    wrapper.update_params(net.weight.square().sum() + 1)
+    assert not torch.equal(before, net.weight)
+    before = net.weight.clone()
+    with pytest.raises(NonFiniteLossError, match='a.png'):
+        wrapper.update_params(net.weight.sum() * float('nan'))
+    assert torch.equal(before, net.weight)
+
+
+def test_means_over_ranks_replace_the_scalars(monkeypatch):
+    from mmweather.engine.hooks import rank_mean_log
+    outputs = {'loss': torch.tensor(2.0, requires_grad=True), 'loss_a': torch.tensor([4.0]), 'map': torch.ones(2, 2),
+               'note': 'text'}
+    hook = RankMeanLogHook()
+    hook.after_train_iter(None, 0, outputs=outputs)
+    assert outputs['loss'].requires_grad  # one process: untouched
+    monkeypatch.setattr(rank_mean_log, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(rank_mean_log, 'all_reduce', lambda values, op: values.mul_(0.5) if op == 'mean' else None)
+    hook.after_train_iter(None, 0, outputs=outputs)
+    assert (float(outputs['loss']), float(outputs['loss_a'])) == (1, 2)
+    assert outputs['map'].shape == (2, 2) and outputs['note'] == 'text'
+    hook.after_train_iter(None, 0, outputs=None)
+
+
+def test_progress_bar_shows_loss_and_psnr_on_the_main_process_only(capsys, monkeypatch):
+    from mmweather.engine.hooks import progress_bar
+    runner = types.SimpleNamespace(max_iters=4, iter=1)
+    hook = ProgressBarHook()
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, outputs={'loss': torch.tensor(0.125)})
+    hook.after_val_epoch(runner, {'toy/ssim': 0.5, 'toy/PSNR_Y': 31.25})
+    hook.after_train_iter(runner, 1, outputs={'loss': 0.5})
+    hook.after_train(runner)
+    shown = capsys.readouterr().err
+    assert '3/4' in shown and 'loss=0.125' in shown and 'PSNR_Y=31.25' in shown and 'ssim' not in shown
+    monkeypatch.setattr(progress_bar, 'is_main_process', lambda: False)
+    hook.before_train(runner)
+    hook.after_train_iter(runner, 0, outputs={'loss': 1.0})
+    hook.after_val_epoch(runner, {'psnr': 1.0})
+    hook.after_train(runner)
+    assert capsys.readouterr().err == ''
