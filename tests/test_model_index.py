@@ -196,7 +196,8 @@ def test_a_wrong_config_file_is_named_in_one_line(tmp_path, text, message):
 
 @pytest.mark.parametrize('model, message', [
     (dict(type='mmweather.IndexTestBlurr'), "did you mean 'mmweather.IndexTestBlur'"),
-    (dict(type='mmweather.IndexTestBlur', chanels=3), 'model.chanels'),
+    (dict(type='mmweather.IndexTestBlur', chanels=3),
+     "model: Blur has no parameter 'chanels'; did you mean 'channels'?"),
 ], ids=['name', 'keyword'])
 def test_a_model_that_cannot_be_built_names_the_key(tmp_path, model, message):
     path = tmp_path / 'some.py'
@@ -260,8 +261,10 @@ def test_the_shipped_index_is_sound():
     assert not missing
     entries = model_index.load_index(ROOT)
     assert entries
+    listed = {entry.config.resolve() for entry in entries.values()}
     shipped = {path.resolve() for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts}
-    assert {entry.config.resolve() for entry in entries.values()} == shipped
+    # Configs for the drawn mini world serve the demo and the tests; they need no entry.
+    assert not {path for path in shipped - listed if not path.stem.endswith('_mini')}
     for name, entry in entries.items():
         assert entry.config.stem == name, 'OpenMIM finds a config by the name of its model'
         for result in entry.results:

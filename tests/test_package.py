@@ -135,6 +135,14 @@ def test_building_a_wheel_leaves_the_sources_alone(wheel, source):
     assert not (source / 'mmweather' / '.mim').exists()
 
 
+@pytest.mark.skipif(not (ROOT / 'mmweather' / '.mim').exists(), reason='not installed, so there is no .mim folder')
+def test_a_config_elsewhere_inherits_from_the_installed_package(tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = ['mmweather::_base_/default_runtime.py']\nmine = 3\n")
+    code = ("import mmweather.registry; from mmengine import Config; config = Config.fromfile('mine.py'); "
+            "print(config.default_scope, config.mine)")
+    assert run('-W', 'ignore', '-c', code, cwd=tmp_path).split() == ['mmweather', '3']
+
+
 def test_every_dependency_is_explained():
     page = (ROOT / 'docs' / 'dependencies.md').read_text(encoding='utf-8')
     explained = set(re.findall(r'^\| `([\w.-]+)`', page, flags=re.MULTILINE))
