@@ -1,7 +1,6 @@
 # NiteDR's second stage on images that CleanNet has cleaned beforehand.
 model = dict(
     type='mmweather.NiteDR',
-    cleaner=None,
     fusion=dict(type='mmweather.LuminanceFusion', growth=44, layers=5),
     refiner=dict(type='mmweather.IlluminationRefiner', passes=3),
     fusion_loss=dict(type='mmweather.LuminanceFusionLoss', ssim_weight=1.0, mse_weight=20.0, data_range=1.0),

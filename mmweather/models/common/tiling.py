@@ -1,0 +1,149 @@
+"""Running a network on images of any size: padded, and in overlapping tiles where they are large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from mmweather.errors import ConfigError
+
+from .contract import InferenceContract
+from .padding import crop_to, pad_to_multiple, padded_size
+
+#: Side of the tiles that ``tile='auto'`` uses for larger images. CleanNet needs about 1.3 kB of working memory a
+#: pixel and channel of width; at 512 pixels it stays near 1 GiB (benchmarks/memory.py measures it).
+AUTO_TILE = 512
+#: Images of at most this many pixels are run whole with ``tile='auto'``.
+AUTO_WHOLE = 640 * 640
+
+Progress = Callable[[int, int], None]
+
+
+def choose_tile(tile: int | str | None, height: int, width: int, contract: InferenceContract) -> int | None:
+    """The side of the tiles for an image, or None for the whole image.
+
+    Raises:
+        ConfigError: ``tile`` is no positive number, ``'auto'``, ``'none'`` or None.
+    """
+    if contract.tiling == 'never' or tile is None or tile == 'none':
+        return None
+    if tile == 'auto':
+        return None if height * width <= AUTO_WHOLE else AUTO_TILE
+    if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
+        raise ConfigError(f"tile={tile!r}: give the side of the tiles in pixels, 'auto', or None for whole images")
+    return None if height <= tile and width <= tile else tile
+
+
+def tile_starts(size: int, tile: int, overlap: int, multiple_of: int = 1) -> list[int]:
+    """Where tiles of one side begin: evenly spread, at least ``overlap`` in common, the last one ending at ``size``.
+
+    Args:
+        size: padded length, a multiple of ``multiple_of``.
+        tile: length of a tile, a multiple of ``multiple_of``.
+        overlap: least common length of neighbours, less than ``tile``.
+        multiple_of: starts are multiples of this, so that a tile sees the grid that the whole image sees.
+    """
+    if tile >= size:
+        return [0]
+    count = -(-(size - overlap) // (tile - overlap))
+    starts = [round(i * (size - tile) / (count - 1) / multiple_of) * multiple_of for i in range(count)]
+    return starts
+
+
+def _ramp(length: int, before: int, after: int) -> Tensor:
+    """Blending weight along one side: rises over ``before`` pixels, falls over ``after``, one between."""
+    weight = torch.ones(length)
+    if before:
+        weight[:before] = torch.sin((torch.arange(before) + 0.5) / before * torch.pi / 2).square()
+    if after:
+        weight[length - after:] *= torch.cos((torch.arange(after) + 0.5) / after * torch.pi / 2).square()
+    return weight
+
+
+def _windows(starts: list[int], tile: int, trim: int) -> Iterator[tuple[int, Tensor]]:
+    """Start and blending weight of each tile; neighbours' weights sum to one.
+
+    ``trim`` pixels at each inner border get no weight: there a tile misses part of its neighbourhood.
+    """
+    for i, start in enumerate(starts):
+        before = starts[i - 1] + tile - start if i else 0
+        after = start + tile - starts[i + 1] if i + 1 < len(starts) else 0
+        inner_before, inner_after = (min(trim, (side - 1) // 2) if side else 0 for side in (before, after))
+        weight = torch.zeros(tile)
+        weight[inner_before:tile - inner_after] = _ramp(tile - inner_before - inner_after,
+                                                        max(before - 2 * inner_before, 0),
+                                                        max(after - 2 * inner_after, 0))
+        yield start, weight
+
+
+def run_tiled(
+    network: Callable[..., Tensor],
+    images: tuple[Tensor, ...],
+    contract: InferenceContract,
+    tile: int | str | None = None,
+    overlap: int | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Run a network on images of any size.
+
+    Images are padded to the contract. In tiles, neighbours overlap and are blended with weights that sum to one:
+    a quarter of the overlap on either side is dropped, since a tile does not see beyond its border there, and a
+    smooth ramp lies between.
+
+    Args:
+        network: takes the images, (B, C, H, W) each, and returns one tensor of the same height and width.
+        images: inputs of equal height and width, on any device.
+        contract: what the network needs.
+        tile: side of the tiles in pixels, ``'auto'``, or None for the whole image.
+        overlap: pixels that neighbours share at least; None takes the contract's.
+        progress: called with (tiles done, tiles in all).
+
+    Returns:
+        (B, C', H, W) on the device of the first image. Memory besides it is that of one tile.
+
+    Raises:
+        ConfigError: ``tile`` or ``overlap`` cannot work.
+    """
+    height, width = images[0].shape[-2:]
+    side = choose_tile(tile, height, width, contract)
+    if side is None:
+        padded = (pad_to_multiple(image, contract.multiple_of, contract.minimum) for image in images)
+        output = crop_to(network(*padded), height, width)
+        if progress:
+            progress(1, 1)
+        return output
+
+    side = padded_size(side, contract.multiple_of, contract.minimum)
+    overlap = contract.overlap if overlap is None else overlap
+    if not 0 <= overlap <= side // 2:
+        raise ConfigError(f'overlap={overlap} with tile={side}: the overlap must lie between 0 and half the tile')
+    sizes = [padded_size(size, contract.multiple_of, contract.minimum) for size in (height, width)]
+    tiles = [min(side, size) for size in sizes]
+    grids = [list(_windows(tile_starts(size, length, min(overlap, length - 1), contract.multiple_of), length, overlap // 4))
+             for size, length in zip(sizes, tiles, strict=True)]
+    output: Tensor | None = None
+    done, total = 0, len(grids[0]) * len(grids[1])
+    for top, rows in grids[0]:
+        for left, columns in grids[1]:
+            parts = tuple(_cut(image, top, left, tiles, contract) for image in images)
+            result = network(*parts)
+            if output is None:
+                output = result.new_zeros((*result.shape[:2], height, width))
+            weight = (rows[:, None] * columns).to(result)
+            target = output[..., top:top + tiles[0], left:left + tiles[1]]
+            target += (result * weight)[..., :target.shape[-2], :target.shape[-1]]
+            done += 1
+            if progress:
+                progress(done, total)
+    assert output is not None
+    return output
+
+
+def _cut(image: Tensor, top: int, left: int, tiles: list[int], contract: InferenceContract) -> Tensor:
+    """One tile; the padding beyond the image mirrors it as padding the whole would."""
+    part = image[..., top:top + tiles[0], left:left + tiles[1]]
+    if list(part.shape[-2:]) == tiles:
+        return part
+    return crop_to(pad_to_multiple(part, contract.multiple_of, max(tiles)), *tiles)
