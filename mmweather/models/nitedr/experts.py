@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import cpu
+
 STEPS = 4
 EXPERTS = 8
 
@@ -22,10 +24,17 @@ class SeparableExpert(nn.Module):
         self.op = nn.Sequential(
             _depthwise(dim, kernel), nn.Conv2d(dim, dim, 1, bias=False), nn.ReLU(), _depthwise(dim, kernel),
             nn.Conv2d(dim, dim, 1, bias=False))
+        self.reach = kernel - 1
 
     def features(self, x: Tensor) -> Tensor:
         """Everything but the last 1x1 convolution, (B, C, H, W) to the same shape."""
         return self.op[3](F.relu(self.op[1](self.op[0](x)), inplace=True))
+
+    def rows(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """:meth:`features` of rows of one sample, (rows, W, C); ``reach`` rows at a cut are wrong."""
+        x = cpu.depthwise(x, self.op[0].weight.to(dtype))
+        x = cpu.pointwise(x, self.op[1].weight.flatten(1).to(dtype)).relu_()
+        return cpu.depthwise(x, self.op[3].weight.to(dtype))
 
     @property
     def mixing(self) -> Tensor:
@@ -42,10 +51,15 @@ class DilatedExpert(nn.Module):
     def __init__(self, dim: int, kernel: int) -> None:
         super().__init__()
         self.op = nn.Sequential(_depthwise(dim, kernel, dilation=2), nn.Conv2d(dim, dim, 1, bias=False))
+        self.reach = kernel - 1
 
     def features(self, x: Tensor) -> Tensor:
         """Everything but the last 1x1 convolution, (B, C, H, W) to the same shape."""
         return self.op[0](x)
+
+    def rows(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """:meth:`features` of rows of one sample, (rows, W, C); ``reach`` rows at a cut are wrong."""
+        return cpu.depthwise(x, self.op[0].weight.to(dtype), dilation=2)
 
     @property
     def mixing(self) -> Tensor:
@@ -60,10 +74,15 @@ class AveragePoolExpert(nn.Module):
     """3x3 mean that does not count the padding."""
 
     mixing = None
+    reach = 1
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+
+    def rows(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """:meth:`features` of rows of one sample, (rows, W, C); ``reach`` rows at a cut are wrong."""
+        return self.features(x.unsqueeze(0).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).squeeze(0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x)
@@ -113,6 +132,8 @@ class ExpertStep(nn.Module):
 
     def forward(self, state: Tensor, gate: Tensor) -> Tensor:
         """State (B, C, H, W) and gate (B, 8), which sums to one over the experts, to the next state."""
+        if cpu.applies(state):
+            return cpu.expert_step(self, state.permute(0, 2, 3, 1), gate).permute(0, 3, 1, 2)
         b, c, h, w = state.shape
         features = torch.cat([expert.features(state) for expert in self._ops], dim=1)
         matrix = self.mixing_matrix(gate)

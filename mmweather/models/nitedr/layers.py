@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import cpu
+
 
 def channel_first_to_last(x: Tensor) -> Tensor:
     """(B, C, H, W) seen as (B, H, W, C) without copying."""
     return x.permute(0, 2, 3, 1)
+
+
+def channel_last_to_first(x: Tensor) -> Tensor:
+    """(B, H, W, C) seen as (B, C, H, W) without copying."""
+    return x.permute(0, 3, 1, 2)
 
 
 class _WithBias(nn.Module):
@@ -109,26 +116,41 @@ class TopKChannelAttention(nn.Module):
         self.attn3 = nn.Parameter(torch.tensor([0.2]))
         self.attn4 = nn.Parameter(torch.tensor([0.2]))
 
+    def combine(self, products: Tensor, length_q: Tensor, length_k: Tensor) -> Tensor:
+        """Attention and output projection as one matrix.
+
+        Args:
+            products: (B, heads, C, C), q times k transposed.
+            length_q: (B, heads, C), Euclidean lengths of the channels of q.
+            length_k: (B, heads, C), the same of k.
+
+        Returns:
+            (B, dim, dim): multiplied by v (pixels, dim) from the left, it gives the projected output without bias.
+        """
+        lengths = length_q.clamp_min(1e-12)[..., :, None] * length_k.clamp_min(1e-12)[..., None, :]
+        factors = torch.cat((self.attn1, self.attn2, self.attn3, self.attn4))
+        attention = mixed_topk_softmax(products / lengths * self.temperature, factors, self.counts)
+        weight = self.project_out.weight.flatten(1)
+        projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).float()
+        # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)
+        return (projection @ attention).transpose(2, 3).flatten(1, 2)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, dim, H, W) to the same shape.
 
         q and k are normalised after their product, on the small matrix, and the output projection is
         multiplied into the attention matrix, so that the pixels of v are visited once.
         """
+        if cpu.applies(x):
+            return channel_last_to_first(cpu.channel_attention(self, channel_first_to_last(x)))
         b, c, h, w = x.shape
         n = self.num_heads
         q, k, v = channel_first_to_last(self.qkv_dwconv(self.qkv(x))).reshape(b, h * w, 3, n, c // n).unbind(2)
         q, k = q.permute(0, 2, 3, 1), k.transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):
-            length_q = torch.linalg.vector_norm(q, dim=-1, dtype=torch.float32).clamp_min(1e-12)
-            length_k = torch.linalg.vector_norm(k, dim=-2, dtype=torch.float32).clamp_min(1e-12)
-            scores = (q @ k).float() / (length_q[..., :, None] * length_k[..., None, :]) * self.temperature
-            factors = torch.cat((self.attn1, self.attn2, self.attn3, self.attn4))
-            attention = mixed_topk_softmax(scores, factors, self.counts)
-            projection = self.project_out.weight.view(c, n, c // n).transpose(0, 1)
-            combined = (projection.float() @ attention).to(v.dtype)
-        # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)
-        combined = combined.permute(0, 1, 3, 2).reshape(b, c, c)
+            length_q = torch.linalg.vector_norm(q, dim=-1, dtype=torch.float32)
+            length_k = torch.linalg.vector_norm(k, dim=-2, dtype=torch.float32)
+            combined = self.combine((q @ k).float(), length_q, length_k).to(v.dtype)
         out = v.reshape(b, h * w, c) @ combined
         if self.project_out.bias is not None:
             out = out + self.project_out.bias
@@ -169,6 +191,8 @@ class MixedScaleFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, dim, H, W) to the same shape."""
+        if cpu.applies(x):
+            return channel_last_to_first(cpu.feed_forward(self, channel_first_to_last(x)))
         x = self.project_in(x)
         small = F.relu(self.dwconv3x3(x), inplace=True).chunk(2, dim=1)
         large = F.relu(self.dwconv5x5(x), inplace=True).chunk(2, dim=1)
