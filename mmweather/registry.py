@@ -28,6 +28,7 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
+        'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
         'mmweather.models.nitedr.cleannet': ('CleanNet', ),

@@ -12,10 +12,21 @@ from torch import Tensor, nn
 from mmweather.apis.official import as_tensors, from_official, published_forward
 from mmweather.models.nitedr import colour, losses
 from mmweather.models.nitedr.cleannet import CleanNet
-from mmweather.models.nitedr.experts import (AveragePoolExpert, DilatedExpert, ExpertGate, MixtureOfExperts,
-                                             SeparableExpert)
-from mmweather.models.nitedr.layers import (ChannelLayerNorm, Downsample, MixedScaleFeedForward, TopKChannelAttention,
-                                            TransformerBlock, Upsample)
+from mmweather.models.nitedr.experts import (
+    AveragePoolExpert,
+    DilatedExpert,
+    ExpertGate,
+    MixtureOfExperts,
+    SeparableExpert,
+)
+from mmweather.models.nitedr.layers import (
+    ChannelLayerNorm,
+    Downsample,
+    MixedScaleFeedForward,
+    TopKChannelAttention,
+    TransformerBlock,
+    Upsample,
+)
 from mmweather.models.nitedr.vgg import PublishedVGG
 
 from .compare import GoldenFolder
@@ -128,7 +139,7 @@ def check_blocks(folder: GoldenFolder, reference: Arrays) -> Rows:
 
 
 def check_gradients(folder: GoldenFolder, reference: Arrays) -> Rows:
-    """Loss and gradient norms; norms below 1e-5 are not compared, as the README says."""
+    """Loss and gradient norms."""
     network = _cleannet(folder).train()
     loss = nn.functional.l1_loss(network(_input('grad/in', (1, 3, 48, 48))), _input('grad/gt', (1, 3, 48, 48)))
     loss.backward()
@@ -137,10 +148,10 @@ def check_gradients(folder: GoldenFolder, reference: Arrays) -> Rows:
     total = np.sqrt(np.square(norms).sum())
     yield 'total_grad_norm', total, 1e-4
     wanted = reference['grad_norm_per_param']
-    # Relative to each parameter's own norm: a difference of 1e-3 of it counts as 1e-3 of the largest.
+    # Each parameter is compared at its own size. The attention factors' gradients are sums that cancel to below 1e-4,
+    # where the published float32 values are 1e-3 off the same network in float64; they are compared at 1e-4.
     scale = np.abs(wanted).max()
-    compared = np.where(wanted < 1e-5, wanted, wanted + (norms - wanted) / np.maximum(wanted, 1e-12) * scale)
-    yield 'grad_norm_per_param', compared, 1e-3
+    yield 'grad_norm_per_param', wanted + (norms - wanted) / np.maximum(wanted, 1e-4) * scale, 1e-3
 
 
 def check_train_tiny(folder: GoldenFolder, reference: Arrays) -> Rows:
@@ -251,7 +262,9 @@ def check_pipeline(folder: GoldenFolder, reference: Arrays) -> Rows:
 
 def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
     """Pixel losses (mmagic's), smoothness, refinement and fusion losses, information measure."""
-    from mmagic.models.losses import CharbonnierLoss, L1Loss, MSELoss, PSNRLoss
+    from mmagic.models.losses import CharbonnierLoss, L1Loss, MSELoss
+
+    from mmweather.models.common.losses import PSNRLoss
     prediction, target = (_input(f'loss/{name}', (2, 3, 24, 32)) for name in ('pred', 'target'))
     weight = _input('loss/weight', (2, 1, 24, 32))
     yield 'l1', L1Loss()(prediction, target), None
@@ -259,7 +272,7 @@ def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
     yield 'l1_weighted', L1Loss()(prediction, target, weight=weight), None
     yield 'mse', MSELoss()(prediction, target), None
     yield 'psnr_rgb', PSNRLoss()(prediction, target), None
-    yield 'psnr_y', PSNRLoss(toY=True)(prediction, target), None
+    yield 'psnr_y', PSNRLoss(to_y=True)(prediction, target), None
     yield 'charbonnier', CharbonnierLoss(eps=1e-6)(prediction, target), None
     yield 'smooth', losses.smoothness(prediction, target, published=True), None
     yield 'smooth_p_over_10', losses.smoothness(10 * prediction, target, published=True), None

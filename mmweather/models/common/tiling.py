@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -62,11 +62,13 @@ def _ramp(length: int, before: int, after: int) -> Tensor:
     return weight
 
 
-def _windows(starts: list[int], tile: int, trim: int) -> Iterator[tuple[int, Tensor]]:
-    """Start and blending weight of each tile; neighbours' weights sum to one.
+def blending_windows(size: int, starts: list[int], tile: int, trim: int) -> list[tuple[int, Tensor]]:
+    """Start and blending weight of each tile along one side; at every pixel the weights sum to one.
 
     ``trim`` pixels at each inner border get no weight: there a tile misses part of its neighbourhood.
     """
+    windows = []
+    total = torch.zeros(size)
     for i, start in enumerate(starts):
         before = starts[i - 1] + tile - start if i else 0
         after = start + tile - starts[i + 1] if i + 1 < len(starts) else 0
@@ -75,7 +77,10 @@ def _windows(starts: list[int], tile: int, trim: int) -> Iterator[tuple[int, Ten
         weight[inner_before:tile - inner_after] = _ramp(tile - inner_before - inner_after,
                                                         max(before - 2 * inner_before, 0),
                                                         max(after - 2 * inner_after, 0))
-        yield start, weight
+        windows.append((start, weight))
+        total[start:start + tile] += weight
+    # Where tiles are spread so that three meet, the ramps of two do not add up by themselves.
+    return [(start, weight / total[start:start + tile]) for start, weight in windows]
 
 
 def run_tiled(
@@ -121,8 +126,10 @@ def run_tiled(
         raise ConfigError(f'overlap={overlap} with tile={side}: the overlap must lie between 0 and half the tile')
     sizes = [padded_size(size, contract.multiple_of, contract.minimum) for size in (height, width)]
     tiles = [min(side, size) for size in sizes]
-    grids = [list(_windows(tile_starts(size, length, min(overlap, length - 1), contract.multiple_of), length, overlap // 4))
-             for size, length in zip(sizes, tiles, strict=True)]
+    grids = [
+        blending_windows(size, tile_starts(size, length, min(overlap, length - 1), contract.multiple_of), length,
+                         overlap // 4) for size, length in zip(sizes, tiles, strict=True)
+    ]
     output: Tensor | None = None
     done, total = 0, len(grids[0]) * len(grids[1])
     for top, rows in grids[0]:

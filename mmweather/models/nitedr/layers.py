@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import cpu
+from . import cpu, cpu_training
 
 
 def channel_first_to_last(x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class _BiasFree(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        variance = x.float().var(dim=-1, keepdim=True, unbiased=False)
+        variance = x.to(torch.promote_types(x.dtype, torch.float32)).var(dim=-1, keepdim=True, unbiased=False)
         return x * (torch.rsqrt(variance + 1e-5).to(x.dtype) * self.weight)
 
 
@@ -131,7 +131,7 @@ class TopKChannelAttention(nn.Module):
         factors = torch.cat((self.attn1, self.attn2, self.attn3, self.attn4))
         attention = mixed_topk_softmax(products / lengths * self.temperature, factors, self.counts)
         weight = self.project_out.weight.flatten(1)
-        projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).float()
+        projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).to(products.dtype)
         # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)
         return (projection @ attention).transpose(2, 3).flatten(1, 2)
 
@@ -145,12 +145,19 @@ class TopKChannelAttention(nn.Module):
             return channel_last_to_first(cpu.channel_attention(self, channel_first_to_last(x)))
         b, c, h, w = x.shape
         n = self.num_heads
-        q, k, v = channel_first_to_last(self.qkv_dwconv(self.qkv(x))).reshape(b, h * w, 3, n, c // n).unbind(2)
+        if cpu_training.applies(x):
+            qkv = cpu_training.pointwise_map(x, self.qkv)
+            qkv = cpu_training.depthwise(qkv, self.qkv_dwconv.weight, self.qkv_dwconv.bias)
+        else:
+            qkv = self.qkv_dwconv(self.qkv(x))
+        q, k, v = channel_first_to_last(qkv).reshape(b, h * w, 3, n, c // n).unbind(2)
         q, k = q.permute(0, 2, 3, 1), k.transpose(1, 2)
         with torch.autocast(x.device.type, enabled=False):
-            length_q = torch.linalg.vector_norm(q, dim=-1, dtype=torch.float32)
-            length_k = torch.linalg.vector_norm(k, dim=-2, dtype=torch.float32)
-            combined = self.combine((q @ k).float(), length_q, length_k).to(v.dtype)
+            # The small matrices are kept in at least float32, whatever the type of the features.
+            exact = torch.promote_types(q.dtype, torch.float32)
+            length_q = torch.linalg.vector_norm(q, dim=-1, dtype=exact)
+            length_k = torch.linalg.vector_norm(k, dim=-2, dtype=exact)
+            combined = self.combine((q @ k).to(exact), length_q, length_k).to(v.dtype)
         out = v.reshape(b, h * w, c) @ combined
         if self.project_out.bias is not None:
             out = out + self.project_out.bias
@@ -193,6 +200,8 @@ class MixedScaleFeedForward(nn.Module):
         """(B, dim, H, W) to the same shape."""
         if cpu.applies(x):
             return channel_last_to_first(cpu.feed_forward(self, channel_first_to_last(x)))
+        if cpu_training.applies(x):
+            return cpu_training.feed_forward(self, x)
         x = self.project_in(x)
         small = F.relu(self.dwconv3x3(x), inplace=True).chunk(2, dim=1)
         large = F.relu(self.dwconv5x5(x), inplace=True).chunk(2, dim=1)

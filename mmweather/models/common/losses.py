@@ -1,0 +1,35 @@
+"""Losses that no toolbox has, or has wrong."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from mmweather.registry import MODELS
+
+
+@MODELS.register_module()
+class PSNRLoss(nn.Module):
+    """Negative PSNR in dB as a loss (HINet, Chen et al., CVPRW 2021), on RGB or on luma.
+
+    mmagic's class of the same name ignores its switch for luma.
+
+    Args:
+        loss_weight: factor.
+        to_y: compare BT.601 luma (16 to 235 of 255) in place of RGB.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, to_y: bool = False) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.to_y = to_y
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in [0, 1] each, to a scalar; the error is averaged per image before the logarithm."""
+        difference = pred - target
+        if self.to_y:
+            luma = difference.new_tensor((65.481, 128.553, 24.966)).view(1, 3, 1, 1) / 255
+            difference = (difference * luma).sum(1, keepdim=True)
+        error = difference.square().mean((1, 2, 3))
+        return self.loss_weight * 10 / math.log(10) * (error + 1e-8).log().mean()
