@@ -17,6 +17,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
+from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
 from .build_errors import config_errors
 from .config import check_sections, default_work_dir, load_config
 from .resume import find_resume_checkpoint
@@ -61,27 +62,35 @@ class SafeRunner(Runner):
         Raises:
             CheckpointError: the file is missing, broken, holds code, or belongs to another network.
         """
-        from ..utils.checkpoint import load_checkpoint, load_into
-
         path = str(filename)
         if '://' in path:
             checkpoint = CheckpointLoader.load_checkpoint(path, map_location, self.logger)
         else:
             checkpoint = load_checkpoint(path, map_location)
+        if self._resume and not {'epoch', 'iter'} <= set(checkpoint.get('meta') or ()):
+            raise CheckpointError(f"'{path}' holds weights only, not the state of a training: it cannot be resumed; "
+                                  'start from it with --cfg-options load_from=<path>')
         # Hooks may exchange the weights, as EMAHook does.
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        state_dict = {k.removeprefix('module.'): v for k, v in checkpoint.get('state_dict', checkpoint).items()}
+        state = unwrap_state_dict(checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        if strict or self._resume or self.strict_load:
-            load_into(model, state_dict, path, strict=True)
-        else:
-            if not set(state_dict) & set(model.state_dict()):
-                raise CheckpointError(f"'{path}' (load_from) shares no key with {type(model).__name__}: it belongs to "
-                                      'another network')
-            load_into(model, state_dict, path, strict=False)
+        strict = strict or self._resume or self.strict_load
+        load_into(model, state if strict else self._fitting(model, state, path), path, strict=strict)
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {path}')
         return checkpoint
+
+    def _fitting(self, model: torch.nn.Module, state: dict, path: str) -> dict:
+        own = model.state_dict()
+        fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+        if not fits:
+            raise CheckpointError(f"'{path}' (load_from) has no key and shape of {type(model).__name__}: it belongs to "
+                                  'another network')
+        left, fresh = sorted(set(state) - set(fits)), sorted(set(own) - set(fits))
+        if left or fresh:
+            self.logger.warning(f'{path}: {len(fits)} of {len(own)} entries are taken; not taken: {left or "none"}; '
+                                f'newly initialised: {fresh or "none"}')
+        return fits
 
 
 class OptionsAction(DictAction):

@@ -143,7 +143,7 @@ class LossFileHook(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         value = runner.message_hub.get_scalar('train/loss').current()
         with open(Path(self.folder) / f'loss_{get_rank()}.txt', 'a') as file:
-            file.write(f'{value!r}\n')
+            file.write(f'{float(value)!r}\n')
 
 
 def write_config(folder: Path, name: str = 'toy.py', **changes) -> Path:
