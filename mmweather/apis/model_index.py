@@ -180,10 +180,10 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
-        from ..utils.checkpoint import load_checkpoint, load_into
+        from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
 
         path = os.fspath(checkpoint)
-        load_into(model, load_checkpoint(path, map_location='cpu'), path, strict=True)
+        load_into(model, unwrap_state_dict(load_checkpoint(path, map_location='cpu')), path, strict=True)
     if device is not None:
         model = model.to(device)
     return model.eval()
