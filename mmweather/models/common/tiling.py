@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mmweather.errors import ConfigError
+from mmweather.errors import ConfigError, DataError
 
 from .contract import InferenceContract
 from .padding import crop_to, pad_to_multiple, padded_size
@@ -52,6 +52,14 @@ def tile_starts(size: int, tile: int, overlap: int, multiple_of: int = 1) -> lis
     return starts
 
 
+def even_tile(size: int, longest: int, overlap: int, multiple_of: int) -> int:
+    """The least length with which no more tiles are needed than with ``longest``: less is computed twice."""
+    if longest >= size:
+        return size
+    count = -(-(size - overlap) // (longest - overlap))
+    return padded_size(-(-(size + (count - 1) * overlap) // count), multiple_of, 1)
+
+
 def _ramp(length: int, before: int, after: int) -> Tensor:
     """Blending weight along one side: rises over ``before`` pixels, falls over ``after``, one between."""
     weight = torch.ones(length)
@@ -93,25 +101,31 @@ def run_tiled(
 ) -> Tensor:
     """Run a network on images of any size.
 
-    Images are padded to the contract. In tiles, neighbours overlap and are blended with weights that sum to one:
-    a quarter of the overlap on either side is dropped, since a tile does not see beyond its border there, and a
-    smooth ramp lies between.
+    Images are padded to the contract. In tiles, neighbours overlap and are blended with weights that sum to one.
+    Where the contract says ``'supported'``, half of the overlap is dropped at each inner border, so the result
+    equals that of the whole image if the overlap covers the receptive field. Where it says ``'approximate'``, a
+    quarter is dropped and a smooth ramp lies between.
 
     Args:
         network: takes the images, (B, C, H, W) each, and returns one tensor of the same height and width.
         images: inputs of equal height and width, on any device.
         contract: what the network needs.
         tile: side of the tiles in pixels, ``'auto'``, or None for the whole image.
-        overlap: pixels that neighbours share at least; None takes the contract's.
+        overlap: pixels that neighbours share at least, rounded up to the contract's multiple; None takes the
+            contract's own, or half the tile where that is less.
         progress: called with (tiles done, tiles in all).
 
     Returns:
-        (B, C', H, W) on the device of the first image. Memory besides it is that of one tile.
+        (B, C', H, W) on the device of the network's output; in tiles float32. Memory besides it is that of one tile.
 
     Raises:
         ConfigError: ``tile`` or ``overlap`` cannot work.
+        DataError: the images differ in size.
     """
     height, width = images[0].shape[-2:]
+    if any(image.shape[-2:] != images[0].shape[-2:] for image in images):
+        sizes = ', '.join(f'{image.shape[-1]}x{image.shape[-2]}' for image in images)
+        raise DataError(f'the inputs differ in size ({sizes}); register and cut them to one size')
     side = choose_tile(tile, height, width, contract)
     if side is None:
         padded = (pad_to_multiple(image, contract.multiple_of, contract.minimum) for image in images)
@@ -121,26 +135,33 @@ def run_tiled(
         return output
 
     side = padded_size(side, contract.multiple_of, contract.minimum)
-    overlap = contract.overlap if overlap is None else overlap
+    step = contract.multiple_of
+    if overlap is None:
+        overlap = min(contract.overlap, side // 2)
     if not 0 <= overlap <= side // 2:
         raise ConfigError(f'overlap={overlap} with tile={side}: the overlap must lie between 0 and half the tile')
-    sizes = [padded_size(size, contract.multiple_of, contract.minimum) for size in (height, width)]
+    overlap = min(-(-overlap // step) * step, side - step)
+    # A tile of a network that sees a neighbourhood only is exact away from its border. Others differ everywhere by
+    # a little, and it takes a broad ramp to hide it.
+    trim = overlap // 2 if contract.tiling == 'supported' else overlap // 4
+    sizes = [padded_size(size, step, contract.minimum) for size in (height, width)]
     tiles = [min(side, size) for size in sizes]
+    if tile == 'auto':
+        tiles = [even_tile(size, length, overlap, step) for size, length in zip(sizes, tiles, strict=True)]
     grids = [
-        blending_windows(size, tile_starts(size, length, min(overlap, length - 1), contract.multiple_of), length,
-                         overlap // 4) for size, length in zip(sizes, tiles, strict=True)
+        blending_windows(size, tile_starts(size, length, min(overlap, length - 1), step), length, trim)
+        for size, length in zip(sizes, tiles, strict=True)
     ]
     output: Tensor | None = None
     done, total = 0, len(grids[0]) * len(grids[1])
     for top, rows in grids[0]:
         for left, columns in grids[1]:
-            parts = tuple(_cut(image, top, left, tiles, contract) for image in images)
-            result = network(*parts)
+            result = network(*(_cut(image, top, left, tiles, contract) for image in images)).float()
             if output is None:
                 output = result.new_zeros((*result.shape[:2], height, width))
-            weight = (rows[:, None] * columns).to(result)
             target = output[..., top:top + tiles[0], left:left + tiles[1]]
-            target += (result * weight)[..., :target.shape[-2], :target.shape[-1]]
+            weight = (rows[:, None] * columns)[:target.shape[-2], :target.shape[-1]].to(result)
+            target.addcmul_(result[..., :target.shape[-2], :target.shape[-1]], weight)
             done += 1
             if progress:
                 progress(done, total)
