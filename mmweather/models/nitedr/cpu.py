@@ -122,6 +122,7 @@ class HalfFeedForward:
         """Add this half's part of the output for the rows ``keep`` of ``x`` (rows, W, C)."""
         odd = self.hidden % 2
         middle = self.hidden // 2
+        straddling = last = None
         for start in range(0, middle + odd, group):
             pick = slice(start, start + group)
             small, large = self._branches(x, keep, 0, pick)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import cpu
+from . import cpu, cpu_training
 
 STEPS = 4
 EXPERTS = 8
@@ -28,6 +28,9 @@ class SeparableExpert(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Everything but the last 1x1 convolution, (B, C, H, W) to the same shape."""
+        if cpu_training.applies(x):
+            x = cpu_training.pointwise_map(cpu_training.depthwise(x, self.op[0].weight), self.op[1])
+            return cpu_training.depthwise(x.relu_(), self.op[3].weight)
         return self.op[3](F.relu(self.op[1](self.op[0](x)), inplace=True))
 
     def rows(self, x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -55,6 +58,8 @@ class DilatedExpert(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Everything but the last 1x1 convolution, (B, C, H, W) to the same shape."""
+        if cpu_training.applies(x):
+            return cpu_training.depthwise(x, self.op[0].weight, dilation=2)
         return self.op[0](x)
 
     def rows(self, x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -135,6 +140,11 @@ class ExpertStep(nn.Module):
         if cpu.applies(state):
             return cpu.expert_step(self, state.permute(0, 2, 3, 1), gate).permute(0, 3, 1, 2)
         b, c, h, w = state.shape
+        if cpu_training.applies(state):
+            mixed = state.new_zeros(b, h * w, c)
+            for expert, matrix in zip(self._ops, self.mixing_matrix(gate).unflatten(2, (-1, c)).unbind(2), strict=True):
+                mixed = mixed.baddbmm_(expert.features(state).permute(0, 2, 3, 1).flatten(1, 2), matrix.mT)
+            return (mixed.view(b, h, w, c).permute(0, 3, 1, 2).relu_() + state).relu_()
         features = torch.cat([expert.features(state) for expert in self._ops], dim=1)
         matrix = self.mixing_matrix(gate)
         features = features.permute(0, 2, 3, 1).reshape(b, h * w, -1)

@@ -129,7 +129,11 @@ class TopKChannelAttention(nn.Module):
         """
         lengths = length_q.clamp_min(1e-12)[..., :, None] * length_k.clamp_min(1e-12)[..., None, :]
         factors = torch.cat((self.attn1, self.attn2, self.attn3, self.attn4))
-        attention = mixed_topk_softmax(products / lengths * self.temperature, factors, self.counts)
+        scores = products / lengths * self.temperature
+        if cpu_training.applies(scores):
+            # The gradients of the four factors are sums that cancel to a thousandth; these matrices are small.
+            scores, factors = scores.double(), factors.double()
+        attention = mixed_topk_softmax(scores, factors, self.counts).float()
         weight = self.project_out.weight.flatten(1)
         projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).to(products.dtype)
         # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)
