@@ -76,5 +76,8 @@ def apply() -> None:
 
 def in_use() -> bool:
     """Whether ``mmcv._ext`` is the stand-in (imports mmcv, not its operators)."""
-    spec = importlib.util.find_spec(_NAME)
+    try:
+        spec = importlib.util.find_spec(_NAME)
+    except ModuleNotFoundError:  # no mmcv at all
+        return False
     return spec is not None and spec.loader is _FINDER
