@@ -12,17 +12,21 @@ from mmweather.errors import ConfigError, DataError
 from .contract import InferenceContract
 from .padding import crop_to, pad_to_multiple, padded_size
 
-#: Side of the tiles that ``tile='auto'`` uses for larger images. CleanNet needs about 1.3 kB of working memory a
-#: pixel and channel of width; at 512 pixels it stays near 1 GiB (benchmarks/memory.py measures it).
-AUTO_TILE = 512
-#: Images of at most this many pixels are run whole with ``tile='auto'``.
-AUTO_WHOLE = 640 * 640
+#: Longest side of the tiles that ``tile='auto'`` makes, by the type of the device. On a CPU the full CleanNet needs
+#: 3 kB a pixel of the tile beside 0.8 GiB for itself and the libraries (measured: 1.2 GiB at 384x384, 1.4 at 512x512,
+#: 2.3 at 768x768), so a 3840x2160 image stays far below 8 GiB; benchmarks/memory.py measures it.
+AUTO_TILE = {'cpu': 768}
+#: On other devices; their kernels keep more of the maps at a time.
+AUTO_TILE_ELSEWHERE = 640
 
 Progress = Callable[[int, int], None]
 
 
-def choose_tile(tile: int | str | None, height: int, width: int, contract: InferenceContract) -> int | None:
+def choose_tile(tile: int | str | None, height: int, width: int, contract: InferenceContract,
+                device: str = 'cpu') -> int | None:
     """The side of the tiles for an image, or None for the whole image.
+
+    ``'auto'`` runs images whole that have no more pixels than one of its tiles.
 
     Raises:
         ConfigError: ``tile`` is no positive number, ``'auto'``, ``'none'`` or None.
@@ -30,7 +34,8 @@ def choose_tile(tile: int | str | None, height: int, width: int, contract: Infer
     if contract.tiling == 'never' or tile is None or tile == 'none':
         return None
     if tile == 'auto':
-        return None if height * width <= AUTO_WHOLE else AUTO_TILE
+        side = AUTO_TILE.get(device, AUTO_TILE_ELSEWHERE)
+        return None if height * width <= side**2 else side
     if isinstance(tile, bool) or not isinstance(tile, int) or tile < 1:
         raise ConfigError(f"tile={tile!r}: give the side of the tiles in pixels, 'auto', or None for whole images")
     return None if height <= tile and width <= tile else tile
@@ -124,15 +129,15 @@ def run_tiled(
     """
     height, width = images[0].shape[-2:]
     if any(image.shape[-2:] != images[0].shape[-2:] for image in images):
-        sizes = ', '.join(f'{image.shape[-1]}x{image.shape[-2]}' for image in images)
-        raise DataError(f'the inputs differ in size ({sizes}); register and cut them to one size')
-    side = choose_tile(tile, height, width, contract)
+        shapes = ', '.join(f'{image.shape[-1]}x{image.shape[-2]}' for image in images)
+        raise DataError(f'the inputs differ in size ({shapes}); register and cut them to one size')
+    side = choose_tile(tile, height, width, contract, images[0].device.type)
     if side is None:
         padded = (pad_to_multiple(image, contract.multiple_of, contract.minimum) for image in images)
-        output = crop_to(network(*padded), height, width)
+        whole = crop_to(network(*padded), height, width)
         if progress:
             progress(1, 1)
-        return output
+        return whole
 
     side = padded_size(side, contract.multiple_of, contract.minimum)
     step = contract.multiple_of
