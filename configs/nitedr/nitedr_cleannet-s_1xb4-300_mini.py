@@ -1,4 +1,4 @@
-# Stage 1 in small, for the demo: a narrow CleanNet on the mini set (mmweather prepare mini data/mini), minutes on a CPU.
+# Stage 1 in small, for the demo: a narrow CleanNet on the mini set (mmweather prepare mini data/mini).
 _base_ = './nitedr_cleannet_2xb4-300k_roadscene-rain.py'
 
 data_root = 'data/mini/roadscene_rain'

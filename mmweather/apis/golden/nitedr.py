@@ -51,8 +51,9 @@ def cleannet_state(folder: GoldenFolder, stem: str = 'cleannet') -> Arrays:
 def refinement_state(folder: GoldenFolder, stem: str) -> Arrays:
     """Filled refiner weights in which every duplicate key carries its canonical key's values."""
     state = folder.state(stem)
-    canonical = fill_state_dict({name: state[key].shape for key, name in folder_aliases(folder).items() if key in state})
-    return {key: canonical.get(folder_aliases(folder).get(key, ''), value) for key, value in state.items()}
+    aliases = folder_aliases(folder)
+    canonical = fill_state_dict({name: state[key].shape for key, name in aliases.items() if key in state})
+    return {key: canonical.get(aliases.get(key, ''), value) for key, value in state.items()}
 
 
 def folder_aliases(folder: GoldenFolder) -> dict[str, str]:

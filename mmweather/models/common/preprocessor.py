@@ -43,8 +43,8 @@ class ImageSetPreprocessor(BaseDataPreprocessor):
         sizes = {tuple(image.shape) for image in images}
         if len(sizes) > 1:
             names = [getattr(sample, 'sample_key', '?') for sample in samples or ()]
-            raise DataError(f"images '{key}' of one batch differ in size {sorted(sizes)} (samples {names}): crop them to "
-                            'one size, or set batch_size=1')
+            raise DataError(f"images '{key}' of one batch differ in size {sorted(sizes)} (samples {names}): crop them "
+                            'to one size, or set batch_size=1')
         batch = images if isinstance(images, Tensor) else torch.stack(list(images))
         return to_unit_range(batch.to(self.device, non_blocking=True))
 
@@ -67,6 +67,8 @@ def stack_targets(samples: Sequence[Any], key: str = 'gt_img') -> Tensor:
     Raises:
         DataError: a sample lacks the field.
     """
+    if not samples:
+        raise DataError(f"there are no data samples: training needs '{key}' of each image (PackImages packs it)")
     for sample in samples:
         if key not in sample:
             raise DataError(f"sample '{getattr(sample, 'sample_key', '?')}' has no '{key}': load the target in the "

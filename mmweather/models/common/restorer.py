@@ -72,7 +72,7 @@ class Restorer(BaseEditModel):
             mode: ``'tensor'`` (network output), ``'loss'`` (dict of losses) or ``'predict'`` (data samples).
         """
         if mode == 'loss':
-            return self.forward_train(inputs, data_samples, **kwargs)
+            return self.forward_train(inputs, data_samples or (), **kwargs)
         if mode == 'predict':
             return self.forward_inference(inputs, data_samples, **kwargs)
         return self.forward_tensor(inputs, data_samples, **kwargs)

@@ -71,14 +71,15 @@ def drop_shared(state: StateDict) -> dict[str, Tensor]:
         if rest.startswith('blocks.'):
             canonical = f'{part}.{"conv" if part == "balance" else "convs"}.{rest.split(".", 2)[2]}'
         if canonical in result and not torch.equal(result[canonical], value):
-            raise CheckpointError(f"'{key}' and '{canonical}' should be one tensor and differ: the checkpoint is broken")
+            raise CheckpointError(f"'{key}' and '{canonical}' should be one tensor and differ: the checkpoint is "
+                                  'broken')
         result[canonical] = value
     return result
 
 
 def _part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """One network of a published stage-2 checkpoint, which holds both; a bare state dict as it is."""
-    return state[name] if name in state else state
+    return state.get(name, state)
 
 
 def _build_cleannet(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
@@ -151,6 +152,7 @@ def join_stages(stage1: Mapping[str, Any], stage2: Mapping[str, Any]) -> dict[st
     marks = {'cleaner': 'patch_embed.proj.weight', 'fusion': 'conv_1.0.weight', 'refiner': 'balance.in_conv.0.weight'}
     for name, mark in marks.items():
         if mark not in parts[name]:
-            raise CheckpointError(f"no {name} in the checkpoint of stage {1 if name == 'cleaner' else 2} (key '{mark}' is "
-                                  'missing): give stage 1 first, then stage 2')
+            stage = 1 if name == 'cleaner' else 2
+            raise CheckpointError(f"no {name} in the checkpoint of stage {stage} (key '{mark}' is missing): give stage "
+                                  '1 first, then stage 2')
     return {f'{name}.{key}': value for name, part in parts.items() for key, value in part.items()}

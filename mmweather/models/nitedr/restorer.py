@@ -135,11 +135,9 @@ class NiteDR(BaseEditModel):
         fused_y = self._tiled(self.fusion, (visible[:, :1], infrared[:, :1]), tile, overlap)
         fused = self.to_rgb(colour.to_unit(torch.cat((fused_y, visible[:, 1:]), 1)))
         refiner = _bare(self.refiner)
-        current = fused
-        for index in range(self.test_passes):
-            if index:
-                current = refined + refiner.adjust(infrared)
-            illumination = refiner.balance(current, infrared)
+        illumination, refined = refiner.refine(fused, infrared)
+        for _ in range(self.test_passes - 1):
+            illumination = refiner.balance(refined + refiner.adjust(infrared), infrared)
             refined = refiner.divide(fused, illumination)
         return {'fused_y': fused_y, 'fused': fused, 'illumination': illumination, 'refined': refined}
 

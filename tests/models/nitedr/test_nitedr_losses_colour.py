@@ -8,8 +8,14 @@ import pytest
 import torch
 
 from mmweather.models.nitedr import colour
-from mmweather.models.nitedr.losses import (LuminanceFusionLoss, RefinementLoss, high_frequency, information_measure,
-                                            neighbour_difference, smoothness)
+from mmweather.models.nitedr.losses import (
+    LuminanceFusionLoss,
+    RefinementLoss,
+    high_frequency,
+    information_measure,
+    neighbour_difference,
+    smoothness,
+)
 
 torch.manual_seed(0)
 

@@ -20,7 +20,8 @@ TINY = dict(type='mmweather.CleanNet', dim=16, num_blocks=(1, 1, 1, 1), heads=(1
 
 def tiny(**options) -> NiteDR:
     torch.manual_seed(0)
-    return NiteDR(dict(type='mmweather.LuminanceFusion', growth=4, layers=2), dict(type='mmweather.IlluminationRefiner'),
+    fusion = dict(type='mmweather.LuminanceFusion', growth=4, layers=2)
+    return NiteDR(fusion, dict(type='mmweather.IlluminationRefiner'),
                   **options)
 
 
