@@ -13,7 +13,10 @@ optim_wrapper = dict(
         type='mmengine.OptimWrapper',
         optimizer=dict(type='mmengine.Adam', lr=3e-4, betas=(0.9, 0.99), weight_decay=3e-4),
         clip_grad=dict(max_norm=5)))
-param_scheduler = dict(fusion=[dict(type='mmengine.ExponentialLR', by_epoch=True, gamma=0.9)])
+# MMEngine wants a schedule for each; the refiner's rate is constant.
+param_scheduler = dict(
+    fusion=[dict(type='mmengine.ExponentialLR', by_epoch=True, gamma=0.9)],
+    refiner=[dict(type='mmengine.ConstantLR', by_epoch=True, factor=1.0)])
 
 train_cfg = dict(type='mmengine.EpochBasedTrainLoop', max_epochs=500, val_interval=10)
 val_cfg = dict(type='mmengine.ValLoop')

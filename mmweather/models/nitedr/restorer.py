@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmagic.models.base_models import BaseEditModel
 from mmagic.structures import DataSample
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
@@ -16,13 +15,10 @@ from mmweather.errors import ConfigError
 from mmweather.models.common.contract import InferenceContract
 from mmweather.models.common.restorer import pack_predictions
 from mmweather.models.common.tiling import run_tiled
+from mmweather.models.common.wrapping import bare, keep_keys_plain
 from mmweather.registry import MODELS
 
 from . import colour
-
-
-def _bare(module: nn.Module) -> nn.Module:
-    return module.module if is_model_wrapper(module) else module
 
 
 @MODELS.register_module()
@@ -85,6 +81,7 @@ class NiteDR(BaseEditModel):
         self.tile = tile
         self.tile_overlap = tile_overlap
         self._validated = False
+        keep_keys_plain(self)
         if hasattr(self.refiner, 'init_published'):
             self.refiner.init_published()
 
@@ -109,7 +106,7 @@ class NiteDR(BaseEditModel):
 
     def _tiled(self, network: nn.Module, images: tuple[Tensor, ...], tile: int | str | None, overlap: int | None,
                progress: Any = None) -> Tensor:
-        return run_tiled(_bare(network), images, _bare(network).inference_contract, tile or self.tile,
+        return run_tiled(bare(network), images, bare(network).inference_contract, tile or self.tile,
                          self.tile_overlap if overlap is None else overlap, progress)
 
     def clean(self, img: Tensor, tile: int | str | None = None, overlap: int | None = None,
@@ -134,7 +131,7 @@ class NiteDR(BaseEditModel):
         visible, infrared = self.planes(clean), self.planes(ir)
         fused_y = self._tiled(self.fusion, (visible[:, :1], infrared[:, :1]), tile, overlap)
         fused = self.to_rgb(colour.to_unit(torch.cat((fused_y, visible[:, 1:]), 1)))
-        refiner = _bare(self.refiner)
+        refiner = bare(self.refiner)
         illumination, refined = refiner.refine(fused, infrared)
         for _ in range(self.test_passes - 1):
             illumination = refiner.balance(refined + refiner.adjust(infrared), infrared)
