@@ -14,7 +14,7 @@ from .padding import crop_to, pad_to_multiple, padded_size
 
 #: Longest side of the tiles that ``tile='auto'`` makes, by the type of the device. On a CPU the full CleanNet needs
 #: 3 kB a pixel of the tile beside 0.8 GiB for itself and the libraries (measured: 1.2 GiB at 384x384, 1.4 at 512x512,
-#: 2.3 at 768x768), so a 3840x2160 image stays far below 8 GiB; benchmarks/memory.py measures it.
+#: 2.3 at 768x768), and a 3840x2160 image takes 2.3 GiB (benchmarks/memory.py).
 AUTO_TILE = {'cpu': 768}
 #: On other devices; their kernels keep more of the maps at a time.
 AUTO_TILE_ELSEWHERE = 640
