@@ -38,14 +38,13 @@ def without_autocast() -> torch.autocast | nullcontext:
     return torch.autocast('cpu', enabled=False) if torch.is_autocast_enabled('cpu') else nullcontext()
 
 
-def strips(height: int, width: int, channels: int, halo: int, working_set: int = 0) -> Iterator[tuple[int, int]]:
+def strips(height: int, width: int, channels: int, least: int) -> Iterator[tuple[int, int]]:
     """First and last row (exclusive) of strips whose tensor of ``channels`` channels has about the working set.
 
-    A strip has at least four times as many rows as it borrows from one neighbour.
+    ``least`` rows at the fewest, lest the rows borrowed from the neighbours cost more than the cache saves.
     """
-    rows = max((working_set or WORKING_SET) // (width * channels), 4 * halo, 1)
-    count = -(-height // rows)
-    rows = -(-height // count)
+    rows = max(WORKING_SET // (width * channels), least)
+    rows = -(-height // -(-height // rows))
     for start in range(0, height, rows):
         yield start, min(start + rows, height)
 
@@ -160,7 +159,7 @@ def feed_forward(ffn: nn.Module, x: Tensor) -> Tensor:
         if ffn.project_out.bias is not None:
             out += ffn.project_out.bias
         for sample, result in zip(x, out, strict=True):
-            for start, stop in strips(height, width, 64, 4):
+            for start, stop in strips(height, width, 64, 48):
                 first, beyond = widen(start, stop, 4, height)
                 group = min(max((1 << 17) // (width * (stop - start)) // 64, 1), 8) * 64
                 for half in halves:
@@ -191,14 +190,14 @@ def channel_attention(attn: nn.Module, x: Tensor) -> Tensor:
         out = x.new_empty(b, height, width, c)
         for sample, result in zip(x, out, strict=True):
             products, squares = 0, 0
-            for start, stop in strips(height, width, c, 1):
+            for start, stop in strips(height, width, c, 4):
                 q, k = features(sample, start, stop, 0), features(sample, start, stop, 1)
                 squares = squares + torch.stack([torch.linalg.vector_norm(t, dim=0, dtype=torch.float32).square()
                                                  for t in (q, k)])
                 q, k = (t.unflatten(1, (heads, -1)).permute(1, 0, 2) for t in (q, k))
                 products = products + (q.transpose(1, 2) @ k).float()
             matrix = attn.combine(products[None], *squares.sqrt().view(2, 1, heads, -1))[0].to(dtype)
-            for start, stop in strips(height, width, c, 1):
+            for start, stop in strips(height, width, c, 4):
                 result[start:stop] = pointwise(features(sample, start, stop, 2).unflatten(0, (stop - start, width)),
                                                matrix.t(), attn.project_out.bias)
     return out
@@ -214,7 +213,7 @@ def expert_step(step: nn.Module, state: Tensor, gate: Tensor) -> Tensor:
         out = torch.empty_like(state)
         for sample, matrix, result in zip(state, matrices.unflatten(2, (-1, c)).unbind(), out, strict=True):
             matrix = matrix.transpose(0, 1)
-            for start, stop in strips(height, width, c, 6):
+            for start, stop in strips(height, width, c, 24):
                 mixed = None
                 for expert, columns in zip(step._ops, matrix, strict=True):
                     first, beyond = widen(start, stop, expert.reach, height)
