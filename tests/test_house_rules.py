@@ -312,7 +312,7 @@ def test_no_file_names_a_machine_or_a_secret(what):
 @pytest.mark.parametrize('line', ['cd /' + 'work/main', "'/" + "root/x'", '--data /' + 'home/me/data'])
 def test_the_search_for_machine_paths_finds_them(line):
     assert MACHINE_PATH.search(line)
-    assert not MACHINE_PATH.search('https://example.org/home/page and ~/work/x and $HOME/work/y')
+    assert not MACHINE_PATH.search('https://example.org/home/page and ~/wor' 'k/x and $HOME/wor' 'k/y')
 
 
 def test_no_file_is_large():

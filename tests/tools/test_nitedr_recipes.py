@@ -1,4 +1,4 @@
-"""The shipped NiteDR recipes on the mini set: both stages in two processes, joined, tested, resumed; all configs build."""
+"""The shipped NiteDR recipes on the mini set: trained in two processes, joined, tested, resumed; all configs build."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # RoadScene-rain for NiteDR's second stage: cleaned visible images (stage 1's output, saved as <split>/Vis/clean) with
 # infrared. One window cuts both. Validation images are those that stage 1 held out.
-data_root = 'data/roadscene_rain'
+_base_ = './roadscene_rain.py'
 
 train_pipeline = [
     dict(type='mmweather.LoadImages', keys=('img', 'ir'), cache=True),
@@ -15,45 +15,15 @@ test_pipeline = [
 
 train_dataloader = dict(
     batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
     sampler=dict(type='mmweather.SeededEpochSampler'),
     dataset=dict(
-        type='mmweather.SeededDataset',
-        dataset=dict(
-            type='mmweather.RoadSceneRain',
-            data_root=data_root,
-            split='train',
-            part='train',
-            data_prefix=dict(img='train/Vis/clean', ir='train/Inf/input'),
-            pipeline=train_pipeline)))
+        dataset=dict(data_prefix=dict(img='train/Vis/clean', ir='train/Inf/input'), pipeline=train_pipeline)))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
     dataset=dict(
-        type='mmweather.RoadSceneRain',
-        data_root=data_root,
-        split='train',
-        part='val',
-        data_prefix=dict(img='train/Vis/clean', gt='train/Vis/target', ir='train/Inf/input'),
-        pipeline=test_pipeline,
-        test_mode=True))
+        data_prefix=dict(img='train/Vis/clean', gt='train/Vis/target', ir='train/Inf/input'), pipeline=test_pipeline))
 test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
     dataset=dict(
-        type='mmweather.RoadSceneRain',
-        data_root=data_root,
-        split='test',
-        data_prefix=dict(img='test/Vis/clean', gt='test/Vis/target', ir='test/Inf/input'),
-        pipeline=test_pipeline,
-        test_mode=True))
+        data_prefix=dict(img='test/Vis/clean', gt='test/Vis/target', ir='test/Inf/input'), pipeline=test_pipeline))
 
 val_evaluator = [dict(type='mmweather.FusionMetrics', metrics='all', visible='gt_img', infrared='ir')]
 test_evaluator = val_evaluator
