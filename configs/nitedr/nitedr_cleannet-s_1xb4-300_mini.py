@@ -14,3 +14,7 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=300, val_interval=100)
 default_hooks = dict(checkpoint=dict(interval=100))
+
+# The terminal shows a progress bar in place of the log, which is in the work directory.
+custom_hooks = [*_base_.custom_hooks, dict(type='mmweather.ProgressBarHook')]
+log_level = 'WARNING'

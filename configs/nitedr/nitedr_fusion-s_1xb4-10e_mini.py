@@ -11,3 +11,7 @@ test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(dat
 
 optim_wrapper = dict(fusion=dict(optimizer=dict(lr=1e-3)))
 train_cfg = dict(max_epochs=10, val_interval=10)
+
+# The terminal shows a progress bar in place of the log, which is in the work directory.
+custom_hooks = [*_base_.custom_hooks, dict(type='mmweather.ProgressBarHook')]
+log_level = 'WARNING'

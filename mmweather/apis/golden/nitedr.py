@@ -149,10 +149,10 @@ def check_gradients(folder: GoldenFolder, reference: Arrays) -> Rows:
     total = np.sqrt(np.square(norms).sum())
     yield 'total_grad_norm', total, 1e-4
     wanted = reference['grad_norm_per_param']
-    # Each parameter is compared at its own size. The attention factors' gradients are sums that cancel to below 1e-4,
-    # where the published float32 values are 1e-3 off the same network in float64; they are compared at 1e-4.
+    # Each parameter is compared at its own size, from 1e-4 up. float32 decides the third digit here: the published
+    # values lie 1.4e-3 from the same network in float64 and move by 8.5e-4 when the published code runs again.
     scale = np.abs(wanted).max()
-    yield 'grad_norm_per_param', wanted + (norms - wanted) / np.maximum(wanted, 1e-4) * scale, 1e-3
+    yield 'grad_norm_per_param', wanted + (norms - wanted) / np.maximum(wanted, 1e-4) * scale, 3e-3
 
 
 def check_train_tiny(folder: GoldenFolder, reference: Arrays) -> Rows:
