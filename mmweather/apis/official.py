@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.utils.checkpoint import load_into, unwrap_state_dict
 
-METHODS = ('nitedr', )
+
+def methods() -> list[str]:
+    """Methods with published weights: the rooms of ``mmweather.models`` that have an ``official.py``."""
+    import mmweather.models
+    return sorted(path.parent.name for path in Path(mmweather.models.__file__).parent.glob('*/official.py'))
 
 
 def published_networks() -> list[str]:
     """Every name that :func:`from_official` takes."""
-    return [f'{method}/{name}' for method in METHODS for name in _adapters(method)]
+    return [f'{method}/{name}' for method in methods() for name in _adapters(method)]
 
 
 def _adapters(method: str) -> dict:
@@ -28,7 +33,7 @@ def _adapters(method: str) -> dict:
 
 def _adapter(network: str) -> tuple:
     method, _, name = network.partition('/')
-    if method in METHODS and name in _adapters(method):
+    if method in methods() and name in _adapters(method):
         return _adapters(method)[name]
     near = difflib.get_close_matches(network, published_networks(), 3, 0.3) or published_networks()
     raise ConfigError(f"unknown published network '{network}': try {', '.join(near)}")
