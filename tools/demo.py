@@ -85,16 +85,21 @@ def results(work_dir: Path) -> dict[str, float]:
     return json.loads(max(work_dir.glob('*/*.json')).read_text())
 
 
+def part(metrics: dict[str, float], *starts: str) -> dict[str, float]:
+    """The metrics whose names begin so."""
+    return {name: value for name, value in metrics.items() if name.startswith(starts)}
+
+
 def report(out: Path, seconds: float) -> None:
     """Print both tables and name the picture."""
     from mmweather.evaluation.table import format_table
     print('\nStage 1, mean over the test images\n')
-    print(format_table(results(out / 'test1'), markdown=False))
+    print(format_table(part(results(out / 'test1'), 'psnr', 'ssim'), markdown=False))
     print('\nBoth stages: fusion of the restored image with infrared\n')
-    print(format_table(results(out / 'test2'), markdown=False, column='fused'))
+    print(format_table(part(results(out / 'test2'), 'refined'), markdown=False, column='fused'))
     picture = out / 'nitedr_demo.png'
     montage(sorted((out / 'pictures').glob('**/*.png'))[:4], picture)
-    print(f'\npicture (rainy, restored, fused, clean, infrared): {picture}\ndone in {seconds / 60:.1f} minutes')
+    print(f'\npicture (rainy, restored, fused, true scene, infrared): {picture}\ndone in {seconds / 60:.1f} minutes')
 
 
 def montage(rows: list[Path], target: Path) -> None:

@@ -77,9 +77,10 @@ def _write_atomically(path: str | os.PathLike, text: str) -> None:
 class _PerImageMetric(BaseMetric):
     """Values of every picture, gathered over processes, averaged and optionally written to a CSV file."""
 
-    def __init__(self, csv_path: str | None, collect_device: str, prefix: str | None) -> None:
+    def __init__(self, csv_path: str | None, collect_device: str, prefix: str | None, prediction: str) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.csv_path = csv_path
+        self.prediction = prediction
         self.per_image: list[dict[str, Any]] = []
         self._announced = False
 
@@ -158,12 +159,13 @@ class _PerImageMetric(BaseMetric):
 
     def _prediction(self, sample: dict, name: str) -> np.ndarray:
         output = sample.get('output')
-        value = output.get('pred_img') if isinstance(output, dict) else None
+        value = output.get(self.prediction) if isinstance(output, dict) else None
         if value is None:
-            value = sample.get('pred_img')
+            value = sample.get(self.prediction)
         if value is None:
-            raise DataError(f"sample {name} has no 'output.pred_img'; the model must return it in mode='predict'")
-        return _picture(value, 'output.pred_img', name)
+            raise DataError(f"sample {name} has no 'output.{self.prediction}'; the model must return it in "
+                            "mode='predict', or choose another prediction in the metric")
+        return _picture(value, f'output.{self.prediction}', name)
 
 
 @METRICS.register_module()
@@ -181,6 +183,7 @@ class RestorationMetrics(_PerImageMetric):
         round: round the pictures to whole grey levels first, as storing them as 8 bits does.
         reference: key of the reference in the sample.
         csv_path: write the values of every picture to this file at the end (replaced atomically).
+        prediction: which of the model's outputs to measure.
         collect_device: where results of several processes are gathered, 'cpu' or 'gpu'.
         prefix: put before the result keys, with a slash.
 
@@ -195,9 +198,10 @@ class RestorationMetrics(_PerImageMetric):
                  round: bool = True,
                  reference: str = 'gt_img',
                  csv_path: str | None = None,
+                 prediction: str = 'pred_img',
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
-        super().__init__(csv_path, collect_device, prefix)
+        super().__init__(csv_path, collect_device, prefix, prediction)
         self.metrics = (metrics, ) if isinstance(metrics, str) else tuple(metrics)
         unknown = [m for m in self.metrics if m not in RESTORATION_METRICS]
         if unknown or not self.metrics:
@@ -243,6 +247,7 @@ class FusionMetrics(_PerImageMetric):
         published: reproduce the defects of the published toolkit (see
             :func:`~mmweather.evaluation.functional.fusion.fusion_metrics`).
         csv_path: write the values of every picture to this file at the end (replaced atomically).
+        prediction: which of the model's outputs to measure.
         collect_device: where results of several processes are gathered, 'cpu' or 'gpu'.
         prefix: put before the result keys, with a slash; 'fusion' by default.
 
@@ -258,9 +263,10 @@ class FusionMetrics(_PerImageMetric):
                  infrared: str = 'ir',
                  published: bool = False,
                  csv_path: str | None = None,
+                 prediction: str = 'pred_img',
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
-        super().__init__(csv_path, collect_device, prefix)
+        super().__init__(csv_path, collect_device, prefix, prediction)
         self.metrics = fusion_names(metrics)
         self.visible, self.infrared, self.published = visible, infrared, published
 
