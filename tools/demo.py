@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('demo_out'), help='folder for everything the demo makes')
     parser.add_argument('--iters', type=int, default=300, help='iterations of stage 1')
-    parser.add_argument('--epochs', type=int, default=10, help='epochs of stage 2')
+    parser.add_argument('--epochs', type=int, default=20, help='epochs of stage 2')
     parser.add_argument('--train', type=int, default=24, help='training scenes of the mini set')
     parser.add_argument('--test', type=int, default=8, help='test scenes of the mini set')
     return parser.parse_args()
@@ -67,7 +67,7 @@ def main() -> None:
     run(*command, 'restore', data / 'train/Vis/input', '--model', stage1, '--checkpoint', weights1,
         '--out', data / 'train/Vis/clean', '--tile', 'none', '--overwrite')
 
-    stage2 = configs / 'nitedr_fusion-s_1xb4-10e_mini.py'
+    stage2 = configs / 'nitedr_fusion-s_1xb4-20e_mini.py'
     run(python, 'tools/train.py', stage2, '--work-dir', out / 'stage2', '--cfg-options', *roots,
         f'train_cfg.max_epochs={args.epochs}', f'train_cfg.val_interval={args.epochs}',
         f'default_hooks.checkpoint.interval={args.epochs}')
