@@ -3,7 +3,6 @@ _base_ = './nitedr_fusion_1xb1-500e_roadscene-rain.py'
 
 model = dict(
     fusion_loss=dict(data_range=255),  # D: SSIM's default range on images in [0, 1]
-    refinement_loss=dict(published_smoothness=True, smooth_weight=1.0),  # I
     published_colour=True,  # G
     published_loop=True,  # B, C, H, J
     published_frozen_norm=True)  # F

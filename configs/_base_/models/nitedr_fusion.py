@@ -4,8 +4,10 @@ model = dict(
     fusion=dict(type='mmweather.LuminanceFusion', growth=44, layers=5),
     refiner=dict(type='mmweather.IlluminationRefiner', passes=3),
     fusion_loss=dict(type='mmweather.LuminanceFusionLoss', ssim_weight=1.0, mse_weight=20.0, data_range=1.0),
-    # The published sum visits each direction twice; ours once, hence the weight of 2.
-    refinement_loss=dict(type='mmweather.RefinementLoss', fidelity_weight=1.5, smooth_weight=2.0),
+    # The published smoothness is kept: the edge-aware one lets the illumination follow the image, and the result
+    # turns white (README.md, I).
+    refinement_loss=dict(
+        type='mmweather.RefinementLoss', fidelity_weight=1.5, smooth_weight=1.0, published_smoothness=True),
     cascades=3,
     data_preprocessor=dict(type='mmweather.ImageSetPreprocessor'))
 # The networks are stepped in turn, each wrapped on its own in distributed training.
