@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmweather.apis.official import from_official
+from mmweather.datasets.transforms import sentinel
+from mmweather.datasets.transforms.resizing import resize_mask, resize_picture
+from mmweather.evaluation.functional import bands
 from mmweather.models.aca_crnet.losses import CloudAdaptiveLoss
 from mmweather.models.aca_crnet.network import ACACRNet
 
@@ -52,11 +55,10 @@ def _statistics(network: ACACRNet, x: Tensor) -> tuple[Tensor, np.ndarray]:
     rows: list[list[float]] = []
 
     def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        value = output.relu() if module is network.stem else output
-        points = [value[0, c, 1, 2].item() for c in range(3)]
-        rows.append([value.mean().item(), value.std(correction=0).item(), value.abs().max().item(), *points])
-        if module is network.stem:
-            rows.append(rows[-1])  # the published ReLU works in place, so both entries hold its output
+        # The published sequence has the stem's ReLU as an entry of its own.
+        for value in (output, output.relu()) if module is network.stem else (output, ):
+            points = [value[0, c, 1, 2].item() for c in range(3)]
+            rows.append([value.mean().item(), value.std(correction=0).item(), value.abs().max().item(), *points])
 
     handles = [module.register_forward_hook(keep) for module in (network.stem, *network.blocks, network.refine)]
     with torch.no_grad():
@@ -72,7 +74,7 @@ def _check_rice(tag: str, shape: tuple[int, ...], shift: bool) -> Check:
         """RGB network in float32 and float64."""
         state = folder.state('rice_3to3')
         network: Any = from_official('aca_crnet/rice_3to3', gated(state) if shift else state).eval()
-        x = _signed(tag, shape)
+        x = _signed(f'crnet_{tag}', shape)
         raw, statistics = _statistics(network, x)
         yield 'raw', raw, 5e-5
         yield 'pred01', (raw.tanh() + 1) / 2, 5e-5
@@ -89,7 +91,7 @@ def _check_sentinel(shift: bool, down_factor: int = 2) -> Check:
     def check(folder: GoldenFolder, reference: Arrays) -> Rows:
         """15 bands to 13."""
         state = folder.state('sen12mscr_15to13')
-        x = _input('sen12_48', (1, 15, 48, 48)) * torch.tensor([2.0] * 2 + [5.0] * 13).view(1, 15, 1, 1)
+        x = _input('crnet_sen12_48', (1, 15, 48, 48)) * torch.tensor([2.0] * 2 + [5.0] * 13).view(1, 15, 1, 1)
         network = from_official('aca_crnet/sen12mscr_15to13', gated(state) if shift else state,
                                 down_factor=down_factor).eval()
         with torch.no_grad():
@@ -163,6 +165,69 @@ def check_train(folder: GoldenFolder, reference: Arrays) -> Rows:
         yield f'{name}_loss', values, 1e-4
 
 
+def _image(x: Tensor) -> np.ndarray:
+    return x[0].permute(1, 2, 0).numpy().astype(np.float64)
+
+
+def check_metrics(folder: GoldenFolder, reference: Arrays) -> Rows:
+    """Errors, PSNR, SSIM and spectral angle of three and thirteen bands."""
+    taps = bands.ssim_taps(published=True)
+    yield 'ssim_window', np.outer(taps, taps), 1e-6
+    for name, shape in (('rgb', (1, 3, 40, 36)), ('ms13', (1, 13, 32, 32))):
+        truth = _input(f'metric_gt_{name}', shape)
+        gt, pred = _image(truth), _image(0.85 * truth + 0.15 * _input(f'metric_noise_{name}', shape))
+        mask = _input(f'metric_mask_{name}', (1, 1, *shape[2:]))[0, 0].numpy() > 0.5
+        black = gt.copy()
+        black[3, 4] = 0
+        yield f'{name}_mae', bands.mae(pred, gt), 1e-6
+        yield f'{name}_mse', bands.mse(pred, gt), 1e-6
+        yield f'{name}_rmse', bands.rmse(pred, gt), 1e-6
+        yield f'{name}_brmse', bands.band_rmse(pred, gt), 1e-6
+        # The README's tolerances are absolute, and PSNR is some 30 dB.
+        yield f'{name}_psnr', bands.psnr(pred, gt), 1e-4 / 30
+        yield f'{name}_psnr_dsen2cr_scale', bands.psnr(pred * 2000, gt * 2000, peak=10000), 1e-4 / 40
+        yield f'{name}_psnr_equal', bands.psnr(gt, gt), 0.0
+        yield f'{name}_psnr_masked', bands.psnr(pred, gt, mask=mask), 1e-4 / 30
+        yield f'{name}_ssim', bands.ssim(pred, gt, published=True), 1e-5
+        yield f'{name}_sam_deg', bands.spectral_angle(pred, gt), 1e-3 / 6
+        yield f'{name}_sam_zero_pixel', bands.spectral_angle(pred, black, published=True), 0.0
+
+
+def check_pipeline(folder: GoldenFolder, reference: Arrays) -> Rows:
+    """The published test loader: resize to 256, central 128."""
+    centre = slice(64, 192)
+    for name in ('cloud', 'label'):
+        picture = (256 * fill_input(f'aca_pipe_{name}', (512, 512, 3))).astype(np.uint8)
+        yield name, resize_picture(picture, 256, 256)[centre, centre].transpose(2, 0, 1), 0.0
+    mask = np.kron(fill_input('aca_pipe_mask', (16, 16)) > 0.7, np.ones((32, 32))).astype(np.uint8) * 255
+    yield 'mask', resize_mask(mask, 256, 256, published=True)[None, centre, centre], 0.0
+    yield 'mask_png_mean', (mask / 255).mean(), None
+
+
+def check_sentinel(folder: GoldenFolder, reference: Arrays) -> Rows:
+    """Two real triplets, which lie beside the golden folder: masks, scaling and the cloudy image's figures."""
+    root = folder.path.resolve().parents[1] / 'data' / 'sen12mscr_sample'
+    if not root.is_dir():
+        return  # the rows then say that nothing covers them
+    from tifffile import imread
+    corner = slice(64, 72)
+    for patch in sorted({key.split('_full_')[0] for key in reference if '_full_' in key}):
+        radar, clear, cloudy = (imread(root / part / f'{patch}.tif') for part in ('s1', 's2_cloudfree', 's2_cloudy'))
+        inputs = np.concatenate((sentinel.scale_radar(radar, sentinel.PUBLISHED_VH_FLOOR),
+                                 sentinel.scale_optical(cloudy)), -1)
+        target = sentinel.scale_optical(clear)
+        for name, value in (('input', inputs), ('target', target)):
+            yield f'{patch}_{name}_corner', value[corner, corner].transpose(2, 0, 1), 1e-6
+            # The published means were summed in float32 over 65 536 pixels.
+            yield f'{patch}_{name}_mean', value.mean((0, 1), dtype=np.float64), 2e-5
+        for name, area in (('full', slice(None)), ('centre128', slice(64, 192))):
+            yield f'{patch}_{name}_mask', sentinel.cloud_shadow_mask(cloudy[area, area]), 0.0
+            a, b = inputs[area, area, 2:] / 5, target[area, area] / 5
+            figures = (bands.mae(a, b), bands.rmse(a, b), bands.psnr(a, b), bands.ssim(a, b, published=True),
+                       bands.spectral_angle(a, b, published=True))
+            yield f'{patch}_{name}_identity_metrics', figures, 1e-5
+
+
 CHECKS: dict[str, Check] = {
     'golden_rice_64_plain.npz': _check_rice('rice_64', (1, 3, 64, 64), False),
     'golden_rice_64_gated.npz': _check_rice('rice_64', (1, 3, 64, 64), True),
@@ -180,4 +245,7 @@ CHECKS: dict[str, Check] = {
                                                             softmax_scale=10.0),
     'golden_losses.npz': check_losses,
     'golden_train_steps.npz': check_train,
+    'golden_metrics.npz': check_metrics,
+    'golden_pipeline_rice.npz': check_pipeline,
+    'golden_sen12mscr_real.npz': check_sentinel,
 }
