@@ -136,6 +136,7 @@ class _Blocks(torch.autograd.Function):
             d_scores = d_logits.to(q.dtype)
             grad_q[n, part] = d_scores @ k[n]
             _add_product(grad_k[n], d_scores.t(), q[n, part])
+        grad_v += FLOOR * _working(grad).sum(1, keepdim=True)
         return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_t, None, None
 
 
