@@ -14,6 +14,7 @@ from mmweather.apis.official import from_official
 from mmweather.datasets.transforms import sentinel
 from mmweather.datasets.transforms.resizing import resize_mask, resize_picture
 from mmweather.evaluation.functional import bands
+from mmweather.models.aca_crnet.attention import AttentiveContextualAttention
 from mmweather.models.aca_crnet.losses import CloudAdaptiveLoss
 from mmweather.models.aca_crnet.network import ACACRNet
 
@@ -71,12 +72,15 @@ def _statistics(network: ACACRNet, x: Tensor) -> tuple[Tensor, np.ndarray]:
 def _check_rice(tag: str, shape: tuple[int, ...], shift: bool) -> Check:
 
     def check(folder: GoldenFolder, reference: Arrays) -> Rows:
-        """RGB network in float32 and float64."""
+        """RGB network in float32, in blocks and from the whole matrix, and in float64."""
         state = folder.state('rice_3to3')
         network: Any = from_official('aca_crnet/rice_3to3', gated(state) if shift else state).eval()
         x = _signed(f'crnet_{tag}', shape)
         raw, statistics = _statistics(network, x)
         yield 'raw', raw, 5e-5
+        whole = from_official('aca_crnet/rice_3to3', gated(state) if shift else state, attention='full')
+        with torch.no_grad():
+            yield 'raw', whole.eval()(x), 5e-5
         yield 'pred01', (raw.tanh() + 1) / 2, 5e-5
         yield 'module_stats', statistics, 5e-5
         with torch.no_grad():
@@ -137,7 +141,10 @@ def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
 
 
 def check_train(folder: GoldenFolder, reference: Arrays) -> Rows:
-    """Three Adam steps with either loss, and every parameter's gradient norm at the first."""
+    """Three Adam steps with either loss, and every parameter's gradient norm at the first.
+
+    With the first loss the attention takes the whole matrix, with the second it goes in blocks.
+    """
     cloud, label = (_signed(f'train_{name}', (2, 3, 32, 32)) for name in ('cloud', 'label'))
     mask = (_input('train_mask', (2, 1, 32, 32)) > 0.6).float()
     adaptive = CloudAdaptiveLoss(published=True)
@@ -145,6 +152,9 @@ def check_train(folder: GoldenFolder, reference: Arrays) -> Rows:
     yield 'param_names', np.array(list(layout)), None
     for name in ('rice1', 'rice2'):
         network = from_official('aca_crnet/rice_3to3', folder.state('rice_3to3'))
+        for module in network.modules():
+            if isinstance(module, AttentiveContextualAttention):
+                module.mode, module.block_size = ('full' if name == 'rice1' else 'blocks'), 100
         optimizer = torch.optim.Adam(network.parameters(), lr=7e-5)
         values: list[float] = []
         for step in range(4):
