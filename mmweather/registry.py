@@ -36,6 +36,9 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
         'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
         'mmweather.models.nitedr.restorer': ('NiteDR', ),
+        'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
+        'mmweather.models.aca_crnet.network': ('ACACRNet', ),
+        'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),

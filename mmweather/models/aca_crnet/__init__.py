@@ -1,0 +1,1 @@
+"""ACA-CRNet: cloud removal with attentive contextual attention."""
