@@ -36,6 +36,10 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
         'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
         'mmweather.models.nitedr.restorer': ('NiteDR', ),
+        'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
+        'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
+        'mmweather.models.ssdie_net.msff': ('MSFF', ),
+        'mmweather.models.ssdie_net.unet': ('SandDustUNet', 'PatchUNet'),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
