@@ -11,6 +11,9 @@ from mmweather.registry import MODELS
 
 from .layers import SLOPE, LatentNoise
 
+# Up to so many entries, attention maps that are stored cost the CPU less time than the fused kernel (128 MiB).
+_STORED_MAPS = 2**25
+
 
 def _tokens(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, 1, HW, C)."""
@@ -20,8 +23,8 @@ def _tokens(x: Tensor) -> Tensor:
 class CrossScaleAttention(nn.Module):
     """Non-local block whose queries come from one scale and whose keys and values come from another.
 
-    ``gamma * attention(x, y) + x`` with a softmax over the positions of ``y`` and no scaling of the scores. The maps
-    are never stored where torch has a fused kernel. ``gamma`` starts at 0.
+    ``gamma * attention(x, y) + x`` with a softmax over the positions of ``y`` and no scaling of the scores. Large
+    maps are not stored where torch has a fused kernel. ``gamma`` starts at 0.
 
     Args:
         channels: channels of both inputs, a multiple of ``reduction``.
@@ -38,7 +41,7 @@ class CrossScaleAttention(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, channels, H, W) and (B, channels, H', W') to the shape of ``x``."""
         query, key, value = _tokens(self.query_conv(x)), _tokens(self.key_conv(y)), _tokens(self.value_conv(y))
-        if query.device.type == 'cpu':
+        if query.device.type == 'cpu' and len(x) * query.shape[2] * key.shape[2] > _STORED_MAPS:
             # The CPU's fused kernel wants one width; zeros add nothing to the scores, and the maps are not stored.
             query, key = (F.pad(t, (0, value.shape[-1] - t.shape[-1])) for t in (query, key))
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)

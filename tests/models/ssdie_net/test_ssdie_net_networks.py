@@ -36,8 +36,10 @@ def test_default_sizes_are_the_published_ones(config, parameters):
         assert count(MODELS.build(config)) == parameters
 
 
+@pytest.mark.parametrize('stored', [0, 2**25])
 @pytest.mark.parametrize('sizes', [((3, 5), (3, 5)), ((1, 1), (1, 1)), ((4, 3), (2, 7))])
-def test_attention_is_the_explicit_product(sizes):
+def test_attention_is_the_explicit_product(sizes, stored, monkeypatch):
+    monkeypatch.setattr('mmweather.models.ssdie_net.msff._STORED_MAPS', stored)
     torch.manual_seed(0)
     block = CrossScaleAttention(16)
     block.gamma.data.fill_(0.7)
