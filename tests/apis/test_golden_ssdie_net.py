@@ -11,8 +11,7 @@ from mmweather.apis.golden.compare import GoldenFolder, compare
 
 GOLDEN = Path(__file__).parents[2] / '..' / 'shared' / 'golden' / 'ssdie_net'
 FILES = sorted(path.name for path in GOLDEN.glob('golden_*.npz'))
-# One step of three networks each; half a minute and more.
-SLOW = ('golden_train_step.npz', 'golden_train_step_msff.npz')
+SLOW = ('golden_pretrain_step.npz', 'golden_ptc_gen.npz', 'golden_train_step.npz', 'golden_train_step_msff.npz')
 
 
 @pytest.mark.skipif(not FILES, reason='no golden vectors beside the repository (../shared/golden)')
