@@ -39,6 +39,10 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
         'mmweather.models.aca_crnet.network': ('ACACRNet', ),
         'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
+        'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
+        'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
+        'mmweather.models.ssdie_net.msff': ('MSFF', ),
+        'mmweather.models.ssdie_net.unet': ('SandDustUNet', 'PatchUNet'),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),

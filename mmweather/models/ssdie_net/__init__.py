@@ -1,0 +1,1 @@
+"""SSDIE-Net: semi-supervised enhancement of sand-dust images."""

@@ -1,0 +1,148 @@
+"""Sand and dust in the air, and the classical ways to see through them, on single pictures.
+
+The scattering model with the constants of SSDIE-Net: each colour is a mix of the scene and the airlight, and the
+airlight of sand is red to orange, that of haze grey.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+DEPTH_CODES = ('gray', 'jet', 'rgb24')
+
+
+class Uniform(Protocol):
+    """``random.Random`` and ``numpy.random.Generator`` both fit."""
+
+    def uniform(self, low: float, high: float, /) -> float:
+        """A number between ``low`` and ``high``."""
+
+
+@dataclass(frozen=True)
+class DustAir:
+    """Density and colour of dusty air.
+
+    Args:
+        beta: extinction per unit of depth.
+        airlight: RGB in [0, 1].
+    """
+
+    beta: float
+    airlight: tuple[float, float, float]
+
+
+def draw_dust_air(rng: Uniform, haze: float = 0.3) -> DustAir:
+    """Draw air as SSDIE-Net does.
+
+    Args:
+        rng: a ``random.Random`` or a NumPy generator.
+        haze: probability of grey haze in place of sand.
+
+    Returns:
+        beta in [0.4, 1]; for sand R in [0.7, 1], G in [0.3, 0.5], B in [0, 0.1]; for haze one grey in [0.7, 0.8].
+    """
+    beta, red, green, blue = (float(rng.uniform(*limits)) for limits in ((0.4, 1), (0.7, 1), (0.3, 0.5), (0, 0.1)))
+    if rng.uniform(0, 1) >= 1 - haze:
+        red = green = blue = float(rng.uniform(0.7, 0.8))
+    return DustAir(beta, (red, green, blue))
+
+
+def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float = 1.0,
+             truncate: bool = False) -> np.ndarray:
+    """Put dust between the camera and a scene: ``J * T + A * (1 - T)`` with ``T = exp(-beta * (depth + nearest))``.
+
+    Args:
+        image: (H, W, 3), RGB, uint8 or floating in [0, 1].
+        depth: (H, W), [0, 1], 1 is far.
+        air: density and colour.
+        nearest: depth of the nearest point; 1 as published, so that even it loses a third of its light and more.
+        truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ValueError: depth and image differ in size.
+    """
+    if depth.shape != image.shape[:2]:
+        raise ValueError(f'depth is {depth.shape}, the image {image.shape[:2]}: bring them to one size')
+    scene = image / 255.0 if image.dtype == np.uint8 else image.astype(np.float64)
+    transmission = np.exp(-air.beta * (depth.astype(np.float64) + nearest))[..., None]
+    dusty = (scene * transmission + np.asarray(air.airlight) * (1 - transmission)) * 255
+    return np.clip(dusty if truncate else np.rint(dusty), 0, 255).astype(np.uint8)
+
+
+def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
+    """Depth from a picture of it, stretched to [0, 1] where 1 is far.
+
+    The published pictures are drawn in the jet palette, red near; the published code reads them as packed 24-bit
+    numbers.
+
+    Args:
+        picture: uint8 (H, W, 3) RGB, or (H, W) for ``'gray'``.
+        code: ``'jet'`` takes the nearest colour of the palette, ``'gray'`` the mean of the channels (bright is near),
+            ``'rgb24'`` the number 65536 R + 256 G + B (large is near), as published.
+
+    Returns:
+        float64 (H, W); all 0 where the picture is constant.
+
+    Raises:
+        ValueError: another code.
+    """
+    if code not in DEPTH_CODES:
+        raise ValueError(f'code must be one of {", ".join(DEPTH_CODES)}, got {code!r}')
+    if code == 'gray':
+        closeness = picture.astype(np.float64)
+        closeness = closeness.mean(-1) if closeness.ndim == 3 else closeness
+    elif code == 'rgb24':
+        closeness = picture.astype(np.float64) @ np.array([65536.0, 256.0, 1.0])
+    else:
+        closeness = _jet_position(picture)
+    low, high = closeness.min(), closeness.max()
+    return np.zeros_like(closeness) if high == low else 1 - (closeness - low) / (high - low)
+
+
+def _jet_position(picture: np.ndarray) -> np.ndarray:
+    """Index (0 blue to 255 red) of the nearest colour of OpenCV's jet palette, float64 (H, W)."""
+    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_JET)[:, 0, ::-1]
+    from scipy.spatial import cKDTree
+    colours, inverse = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
+    nearest = cKDTree(palette.astype(np.float64)).query(colours.astype(np.float64))[1]
+    return nearest[inverse.reshape(-1)].reshape(picture.shape[:2]).astype(np.float64)
+
+
+def retinex(image: np.ndarray, sigma: float = 25.0) -> np.ndarray:
+    """Single-scale Retinex (Jobson et al., 1997), each channel stretched to the full range.
+
+    Args:
+        image: uint8 (H, W, 3) or (H, W), any channel order.
+        sigma: of the Gaussian, in pixels of this image: the effect depends on the resolution.
+
+    Returns:
+        uint8, the same shape; fractions of grey levels are cut off; a constant channel becomes 0.
+    """
+    light = image.astype(np.float32) / 255
+    surround = cv2.GaussianBlur(light, (0, 0), sigma)
+    ratio = np.log(light + 0.01) - np.log(surround + 0.01)
+    low, high = ratio.min((0, 1)), ratio.max((0, 1))
+    scale = np.where(high > low, 255 / np.maximum(high - low, 1e-12), 0)
+    return ((ratio - low) * scale).clip(0, 255).astype(np.uint8)
+
+
+def dark_channel(image: np.ndarray, size: int = 15, luma: bool = False) -> np.ndarray:
+    """Dark channel with a sliding window (He et al., 2009).
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        size: side of the window in pixels.
+        luma: the least luma of the window in place of the least channel.
+
+    Returns:
+        uint8 (H, W).
+    """
+    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if luma else image.min(-1)
+    return cv2.erode(plane, np.ones((size, size), np.uint8))
