@@ -36,6 +36,13 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
         'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
         'mmweather.models.nitedr.restorer': ('NiteDR', ),
+        'mmweather.models.togethernet.dtfe': ('DynamicTransformerEnhancement', ),
+        'mmweather.models.togethernet.self_calibrated': ('SelfCalibratedBottleneck', ),
+        'mmweather.models.togethernet.decoder': ('RestorationDecoder', ),
+        'mmweather.models.togethernet.losses': ('FocalObjectnessLoss', ),
+        'mmweather.models.togethernet.backbone': ('DTFEDarknet', ),
+        'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
+        'mmweather.models.togethernet.network': ('TogetherNetwork', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
