@@ -1,4 +1,4 @@
-"""TogetherNet's golden vectors: network, parts, losses, post-processing, one training step."""
+"""TogetherNet's golden vectors: network, parts, losses, data pipeline, post-processing, one training step."""
 
 from __future__ import annotations
 
@@ -374,6 +374,45 @@ def check_train_step(folder: GoldenFolder, reference: Arrays) -> Rows:
         yield name, gradients[key].flatten()[:4096], scale * (1e-2 if behind else 1e-3)
 
 
+SAMPLE_BOXES = np.array([[10, 12, 60, 70, 0], [50, 5, 129, 44, 2], [3, 3, 9, 80, 4]])
+
+
+def _in_order_of(wanted: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Rows in the order of the published ones, which are shuffled."""
+    if len(wanted) != len(boxes):
+        return boxes
+    result = np.empty_like(boxes)
+    result[np.lexsort(wanted.T)] = boxes[np.lexsort(boxes.T)]
+    return result
+
+
+def check_pipeline(folder: GoldenFolder, reference: Arrays) -> Rows:
+    """Letterboxing, the paired augmentation from its seeds, normalisation and the way back of boxes."""
+    from mmweather.datasets.transforms import letterbox as lb
+    fog, clear = reference['fog'], reference['clean']
+    yield 'fog', fog, 0.0
+    yield 'clean', clear, 0.0
+    image_size, canvas = (fog.shape[0], fog.shape[1]), (96, 96)
+    placement = lb.letterbox(image_size, canvas)
+    fitted = placement.image(fog)
+    yield 'val_image', fitted, 0.0
+    yield 'val_clean', placement.image(clear), 0.0
+    yield 'val_boxes', _in_order_of(reference['val_boxes'], placement.boxes(SAMPLE_BOXES, image_size, True)), 0.0
+    for seed in (1, 4, 7):
+        draws = lb.JitterDraws.draw(np.random.RandomState(seed))
+        values = [*draws.aspect, draws.scale, draws.column, draws.row, draws.flip, *draws.colour]
+        yield f'aug{seed}_draws', values, 1e-12
+        images, boxes = lb.jitter_together((fog, clear), SAMPLE_BOXES, canvas, draws, truncate=True)
+        yield f'aug{seed}_image', images[0], 0.0
+        yield f'aug{seed}_clean', images[1], 0.0
+        yield f'aug{seed}_boxes', _in_order_of(reference[f'aug{seed}_boxes'], boxes), 0.0
+    yield 'test_letterbox', fitted, 0.0
+    yield 'test_normalised_row0_48', lb.normalise(fitted)[48], 1e-6
+    boxes = reference['correct_boxes_in_xywh']
+    yield 'correct_boxes_in_xywh', boxes, 0.0
+    yield 'correct_boxes_out_yxyx', postprocess.undo_letterbox(boxes, canvas, image_size), 1e-12
+
+
 CHECKS = {
     'golden_outputs_128x160.npz': check_outputs,
     'golden_outputs_b2_128x128.npz': check_batch,
@@ -389,6 +428,7 @@ CHECKS = {
     'golden_deform_small.npz': check_deform,
     'golden_loss.npz': check_loss,
     'golden_loss_b.npz': check_loss_b,
+    'golden_pipeline.npz': check_pipeline,
     'golden_postproc.npz': check_postprocessing,
     'golden_train_step_grads.npz': check_train_step,
 }

@@ -68,9 +68,8 @@ class ModulatedDeformConv(nn.Module):
         offset, mask = self.predict(x)
         # torchvision has no half-precision kernel on every device, and positions need the digits.
         exact = torch.promote_types(x.dtype, torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
-            out = deform_conv2d(x.to(exact), offset.to(exact), self.conv.weight.to(exact),
-                                padding=self.conv.padding, mask=mask.to(exact))
+        out = deform_conv2d(x.to(exact), offset.to(exact), self.conv.weight.to(exact), padding=self.conv.padding,
+                            mask=mask.to(exact))
         return out.to(offset.dtype)
 
 
