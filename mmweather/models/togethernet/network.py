@@ -39,7 +39,7 @@ def published_head(num_classes: int, in_channels: int, feat_channels: int, **opt
         'loss_l1': dict(type='mmdet.L1Loss', reduction='sum'),
         'train_cfg': dict(assigner=dict(type='mmdet.SimOTAAssigner', center_radius=2.5,
                                         iou_calculator=dict(type='mmdet.BboxOverlaps2D'))),
-        'test_cfg': dict(score_thr=0.001, nms=dict(type='nms', iou_threshold=0.65)),
+        'test_cfg': dict(score_thr=0.001, nms=dict(iou_threshold=0.65)),
         **options,
     }
 
