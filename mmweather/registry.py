@@ -43,6 +43,13 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
         'mmweather.models.ssdie_net.msff': ('MSFF', ),
         'mmweather.models.ssdie_net.unet': ('SandDustUNet', 'PatchUNet'),
+        'mmweather.models.togethernet.dtfe': ('DynamicTransformerEnhancement', ),
+        'mmweather.models.togethernet.self_calibrated': ('SelfCalibratedBottleneck', ),
+        'mmweather.models.togethernet.decoder': ('RestorationDecoder', ),
+        'mmweather.models.togethernet.losses': ('FocalObjectnessLoss', ),
+        'mmweather.models.togethernet.backbone': ('DTFEDarknet', ),
+        'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
+        'mmweather.models.togethernet.network': ('TogetherNetwork', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
