@@ -36,6 +36,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
         'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
         'mmweather.models.nitedr.restorer': ('NiteDR', ),
+        'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
+        'mmweather.models.heatnet.critic': ('DomainCritic', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
