@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.apis.official import from_official, published_forward
+from mmweather.models.heatnet import losses
 
 from .compare import Check, GoldenFolder
 from .fill import fill_input
@@ -89,6 +90,55 @@ def check_critics(folder: GoldenFolder, reference: Arrays) -> Rows:
         yield from _whole(reference, f'c{i}.native_out', out, out[:, :, ::2, ::2])
 
 
+def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
+    """Certainty, cross-entropies, critic and confusion terms, gradients."""
+    def signed(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
+        return ((_input(f'loss.{name}', shape) - 0.5) * scale).requires_grad_()
+
+    logits = (2, 13, 12, 16)
+    day, night, teacher = (signed(f'{name}_logits', logits, scale)
+                           for name, scale in (('day', 6), ('night', 6), ('teacher', 12)))
+    label = (_input('loss.label_day', (2, 12, 16)) * 13).floor().long()
+    shapes = ((2, 1, 12, 16), (2, 1, 8, 8))
+    ca = [signed(f'critic_day.{i}', shape, 4) for i, shape in enumerate(shapes)]
+    cb = [signed(f'critic_night.{i}', shape, 4) for i, shape in enumerate(shapes)]
+    pseudo = teacher.argmax(1)
+    twice, once = (losses.certainty(teacher.detach(), published) for published in (True, False))
+    values: dict[str, Tensor] = {
+        'pseudo_label': pseudo,
+        'cert': twice,
+        'cert_single_softmax': once,
+        'seg_day': losses.segmentation_loss(day, label),
+        'seg_night_unweighted': losses.segmentation_loss(night, pseudo),
+        'seg_night_weighted': losses.segmentation_loss(night, pseudo, twice),
+        'seg_night_weighted_single_softmax': losses.segmentation_loss(night, pseudo, once),
+    }
+    for kind in ('MSE', 'BCE'):
+        values[f'critic_loss.{kind}'] = losses.critic_loss(ca, cb, kind)
+        for direction in ('multidir', 'onedir'):
+            for weighting, weight in (('weighted', twice), ('plain', None)):
+                values[f'conf_loss.{kind}.{direction}.{weighting}'] = losses.confusion_loss(
+                    ca, cb, kind, direction == 'multidir', weight)
+    total = values['seg_day'] + values['seg_night_weighted'] + 0.01 * values['conf_loss.MSE.multidir.weighted']
+    values['total.readme'] = total
+    inputs = dict(day=day, night=night, ca0=ca[0], ca1=ca[1], cb0=cb[0], cb1=cb[1])
+    for name, gradient in zip(inputs, torch.autograd.grad(total, list(inputs.values())), strict=True):
+        values[f'grad.{name}'] = gradient
+    critics = list(inputs)[2:]
+    gradients = torch.autograd.grad(values['critic_loss.MSE'], [inputs[name] for name in critics])
+    values.update({f'critic_grad.{name}': g for name, g in zip(critics, gradients, strict=True)})
+    target = losses.uncertainty_target(day, label)
+    head = signed('cert_head', (2, 1, 12, 16), 4).sigmoid()
+    values['cert_branch_target'] = target
+    values['cert_branch_loss'] = losses.uncertainty_loss(head, target, published=True)
+    values['cert_branch_loss_per_pixel'] = losses.uncertainty_loss(head, target)
+    for name, value in values.items():
+        ours = value.detach().numpy()
+        # Gradients are far below 1, so they are compared at their own size.
+        tolerance = 1e-4 * float(np.abs(reference[name]).max()) if 'grad.' in name else None
+        yield from _whole(reference, name, ours, ours, tolerance)
+
+
 #: Golden file -> check.
 CHECKS = {
     'golden_pspnet_late_eval.npz': _network('conf_pspnet_late_c6', ('rgb', 'ir'), (32, 16, 16, 16, 8)),
@@ -98,4 +148,5 @@ CHECKS = {
     'golden_pspnet_late_odd_size.npz': check_odd_size,
     'golden_pspnet_late_trainbn.npz': check_batch_statistics,
     'golden_critics.npz': check_critics,
+    'golden_losses.npz': check_losses,
 }
