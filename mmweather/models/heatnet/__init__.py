@@ -1,0 +1,1 @@
+"""HeatNet: day and night segmentation of RGB and thermal images with domain critics."""
