@@ -41,7 +41,7 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out demo_out
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q --durations=15
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
