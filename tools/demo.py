@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('demo_out'), help='folder for everything the demo makes')
     parser.add_argument('--iters', type=int, default=300, help='iterations of stage 1')
-    parser.add_argument('--epochs', type=int, default=20, help='epochs of stage 2')
+    parser.add_argument('--epochs', type=int, default=10, help='epochs of stage 2')
     parser.add_argument('--train', type=int, default=24, help='training scenes of the mini set')
     parser.add_argument('--test', type=int, default=8, help='test scenes of the mini set')
     return parser.parse_args()
