@@ -96,10 +96,12 @@ def report(out: Path, seconds: float) -> None:
     print('\nStage 1, mean over the test images\n')
     print(format_table(part(results(out / 'test1'), 'psnr', 'ssim'), markdown=False))
     print('\nBoth stages: fusion of the restored image with infrared\n')
-    print(format_table(part(results(out / 'test2'), 'refined'), markdown=False, column='fused'))
+    for name in ('fused', 'refined'):
+        print(format_table(part(results(out / 'test2'), f'{name}/'), markdown=False, column=name) + '\n')
     picture = out / 'nitedr_demo.png'
     montage(sorted((out / 'pictures').glob('**/*.png'))[:4], picture)
-    print(f'\npicture (rainy, restored, fused, true scene, infrared): {picture}\ndone in {seconds / 60:.1f} minutes')
+    print(f'picture (rainy, restored, fused, refined, true scene, infrared): {picture}')
+    print(f'done in {seconds / 60:.1f} minutes')
 
 
 def montage(rows: list[Path], target: Path) -> None:

@@ -9,7 +9,7 @@ train_dataloader = dict(
 val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(data_root=data_root))
 
-optim_wrapper = dict(fusion=dict(optimizer=dict(lr=1e-3)), refiner=dict(optimizer=dict(lr=1e-3)))
+optim_wrapper = dict(fusion=dict(optimizer=dict(lr=1e-3)))
 train_cfg = dict(max_epochs=20, val_interval=20)
 
 # The terminal shows a progress bar in place of the log, which is in the work directory.

@@ -51,8 +51,8 @@ class SavePicturesHook(Hook):
     """Writes input, output, target and infrared of validated and tested samples side by side.
 
     The file is ``<out_dir>/<iteration>/<sample_key>.png``.  Samples are
-    read as ``input``, ``output.clean`` (an intermediate result), ``output.pred_img`` (or ``pred_img``), ``gt_img`` and
-    ``ir``: (C, H, W) in [0, 255], RGB; what a sample lacks is left out, and one without a prediction is skipped.
+    read as ``input``, ``output.clean`` and ``output.fused`` (steps on the way), ``output.pred_img`` (or
+    ``pred_img``), ``gt_img`` and ``ir``: (C, H, W) in [0, 255], RGB; what a sample lacks is left out, and one without a prediction is skipped.
 
     Args:
         limit: pictures in each validation or test by each process; None saves all.
@@ -104,8 +104,8 @@ class SavePicturesHook(Hook):
                     runner.logger.warning('SavePicturesHook: samples hold no output.pred_img; nothing is saved')
                 self._skipped = True
                 continue
-            parts = [_field(sample, 'input'), _field(_field(sample, 'output'), 'clean'), prediction,
-                     _field(sample, 'gt_img'), _field(sample, 'ir')]
+            steps = [_field(_field(sample, 'output'), name) for name in ('clean', 'fused')]
+            parts = [_field(sample, 'input'), *steps, prediction, _field(sample, 'gt_img'), _field(sample, 'ir')]
             picture = side_by_side([to_picture(part) for part in parts if part is not None])
             folder = Path(self.out_dir or Path(runner.work_dir) / 'pictures') / str(_iteration(runner))
             write_image(folder / f'{_key(sample, self._saved)}.png', picture)
