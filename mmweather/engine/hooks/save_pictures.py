@@ -52,7 +52,8 @@ class SavePicturesHook(Hook):
 
     The file is ``<out_dir>/<iteration>/<sample_key>.png``.  Samples are
     read as ``input``, ``output.clean`` and ``output.fused`` (steps on the way), ``output.pred_img`` (or
-    ``pred_img``), ``gt_img`` and ``ir``: (C, H, W) in [0, 255], RGB; what a sample lacks is left out, and one without a prediction is skipped.
+    ``pred_img``), ``gt_img`` and ``ir``: (C, H, W) in [0, 255], RGB; what a sample lacks is left out, and one without
+    a prediction is skipped.
 
     Args:
         limit: pictures in each validation or test by each process; None saves all.
