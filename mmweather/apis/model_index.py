@@ -30,7 +30,7 @@ class ModelEntry:
         name: unique name, as in ``mmweather list``.
         collection: the method it belongs to.
         config: path of its config file.
-        status: ``'parity'`` (equals the published network with the published weights), ``'retrained'`` (trained here)
+        status: ``'parity'`` (meets the golden vectors of the published code), ``'retrained'`` (trained here)
             or ``'unverified'``.
         metafile: where the entry stands.
         metadata: free facts, such as parameters and training data.
