@@ -13,8 +13,8 @@ from mmweather.registry import MODELS
 from .selective import FLOOR, attention_map, block_attention, full_attention
 
 # Queries times keys of all samples up to which the score matrix is kept whole when gradients are taken: six maps of
-# 1 MiB on a CPU and of 64 MiB on a GPU.
-FULL_CPU = 1 << 18
+# 4 MiB on a CPU, up to where the blocks take about a tenth longer, and of 64 MiB on a GPU.
+FULL_CPU = 1 << 20
 FULL_GPU = 1 << 24
 
 
