@@ -57,11 +57,13 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
         'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),

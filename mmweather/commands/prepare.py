@@ -9,7 +9,8 @@ HELP = 'draw the mini data sets, or put a downloaded set into place'
 EXAMPLE = """examples:
   mmweather prepare mini data/mini
   mmweather prepare mini data/mini --seed 1 --train 48 --test 12 --only roadscene-rain
-  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain"""
+  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain
+  mmweather prepare sen12ms-cr ~/downloads/SEN12MSCR data/sen12mscr"""
 
 
 def _positive(text: str) -> int:
@@ -38,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     real.add_argument('source', metavar='SRC', help='folder that holds train and test')
     real.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/roadscene_rain')
     real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    sentinel = sets.add_parser(
+        'sen12ms-cr', help='link or copy the complete triplets of a downloaded SEN12MS-CR into place')
+    sentinel.add_argument('source', metavar='SRC', help='folder with the unpacked archives, in any layout in use')
+    sentinel.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/sen12mscr')
+    sentinel.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    sentinel.add_argument('--splits', default='published', metavar='FILE.json',
+                          help='lists of scenes, {"train": ["ROIs1158_spring_1", ...], "val": [...], "test": [...]} '
+                          '(default: the published lists)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +56,15 @@ def run(args: argparse.Namespace) -> int:
         root = make_mini(args.dir, seed=args.seed, train=args.train, test=args.test, size=tuple(args.size),
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
+        return 0
+    if args.dataset == 'sen12ms-cr':
+        from ..datasets.sen12mscr_install import INCOMPLETE_FILE, install_sen12mscr
+        counts = install_sen12mscr(args.source, args.dir, copy=args.copy, splits=args.splits)
+        print(f"{args.dir}: {counts['train']} training, {counts['val']} validation and {counts['test']} test triplets")
+        if counts['incomplete']:
+            print(f"left out: {counts['incomplete']} incomplete patches, listed in {INCOMPLETE_FILE}")
+        if counts['unlisted']:
+            print(f"left out: {counts['unlisted']} patches of scenes that are in no list")
         return 0
     from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)
