@@ -88,6 +88,7 @@ class RICE(PairedImageDataset):
         'source': 'https://github.com/BUPTLdy/RICE_DATASET',
         'citation': 'Lin et al., A Remote Sensing Image Dataset for Cloud Removal, arXiv 1901.00600, 2019',
     }
+    scene_is_stem = True
 
     def __init__(self,
                  data_root: str = 'data/rice1',

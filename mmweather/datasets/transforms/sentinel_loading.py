@@ -77,6 +77,11 @@ def numbers_of(raster: Raster, path: str | Path, max_missing: float) -> np.ndarr
     return fill_missing(np.where(missing, np.nan, pixels.astype(np.float32)))
 
 
+def _matrix(raster: Raster) -> np.ndarray:
+    """From (column, row, 1) to (x, y, 1)."""
+    return np.array([*tuple(raster.transform)[:6], 0, 0, 1], np.float64).reshape(3, 3)
+
+
 def check_grids(rasters: Mapping[str, Raster], paths: Mapping[str, str]) -> None:
     """Compare size, coordinate reference system and place of the images of one sample.
 
@@ -98,9 +103,9 @@ def check_grids(rasters: Mapping[str, Raster], paths: Mapping[str, str]) -> None
             raise DataError(f'{pair} have the coordinate systems {one.crs} and {other.crs}; bring them to one grid '
                             '(gdalwarp)')
         height, width = one.pixels.shape[:2]
-        to_pixels = ~one.transform * other.transform
-        shift = max(abs(place - corner) for corner_xy in ((0, 0), (width, height))
-                    for place, corner in zip(to_pixels * corner_xy, corner_xy, strict=True))
+        corners = np.array([[0, width], [0, height], [1, 1]], np.float64)
+        to_pixels = np.linalg.solve(_matrix(one), _matrix(other))
+        shift = float(np.abs(to_pixels @ corners - corners).max())
         if shift > 0.5:
             raise DataError(f'{pair} lie {shift:.1f} pixels apart; bring them to one grid (gdalwarp)')
 
