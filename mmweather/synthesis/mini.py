@@ -17,6 +17,7 @@ from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
 from .mini_satellite import SATELLITE_SETS
+from .noise import picture_generator
 from .rain import Rain, add_rain
 from .scene import draw_scene
 
@@ -33,11 +34,6 @@ Job = tuple[str, str, str, int, tuple[int, int], int]
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-def _generator(seed: int, *place: object) -> np.random.Generator:
-    """A generator of its own for each picture, so that order and number of processes do not matter."""
-    return np.random.default_rng([seed, *' '.join(map(str, place)).encode()])
 
 
 def _odd_size(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
@@ -58,7 +54,7 @@ def rainy_street(seed: int, split: str, index: int, size: tuple[int, int]) -> di
     Returns:
         uint8 arrays ``Vis/input`` (H, W, 3) rainy, ``Vis/target`` (H, W, 3) clean, ``Inf/input`` (H, W) infrared.
     """
-    rng = _generator(seed, 'roadscene-rain', split, index)
+    rng = picture_generator(seed, 'roadscene-rain', split, index)
     scene = draw_scene(*_odd_size(size, rng), rng, night=bool(rng.random() < _NIGHT_SHARE))
     rainy, _ = add_rain(scene.visible, rng, Rain.draw(rng), scene.depth)
     return {

@@ -11,7 +11,7 @@ from ..utils.atomic import write_bytes
 from ..utils.images import encode_image
 from ..utils.rasters import write_geotiff
 from .cloud import Cloud, add_cloud, optical_depth
-from .noise import fractal
+from .noise import fractal, picture_generator
 from .satellite import as_sensed, draw_tile, true_colour
 
 SIDE = 256
@@ -27,11 +27,6 @@ _RICE = {'rice1': 'thin', 'rice2': 'thick'}
 Job = tuple[str, str, str, int, tuple[int, int], int]
 
 
-def _generator(seed: int, *place: object) -> np.random.Generator:
-    """A generator of its own for each picture, so that order and number of processes do not matter."""
-    return np.random.default_rng([seed, *' '.join(map(str, place)).encode()])
-
-
 def cloudy_picture(seed: int, name: str, index: int) -> dict[str, np.ndarray]:
     """One sample of the mini RICE1 (thin cloud) or RICE2 (thick cloud and shadow).
 
@@ -44,7 +39,7 @@ def cloudy_picture(seed: int, name: str, index: int) -> dict[str, np.ndarray]:
         uint8 arrays ``cloud`` and ``label`` (256, 256, 3), RGB, and for RICE2 ``mask`` (256, 256): 255 cloud,
         128 shadow, 0 clear.
     """
-    rng = _generator(seed, name, index)
+    rng = picture_generator(seed, name, index)
     clear = draw_tile(SIDE, SIDE, rng, region=int(rng.integers(1 << 30))).optical
     cloud = Cloud.draw(rng, _RICE[name])
     cloudy, labels = add_cloud(clear, optical_depth((SIDE, SIDE), rng, cloud), cloud)
@@ -68,8 +63,8 @@ def cloudy_triplet(seed: int, scene: str, index: int) -> dict[str, np.ndarray]:
     Returns:
         ``s1`` float32 (256, 256, 2) in dB, ``s2`` and ``s2_cloudy`` uint16 (256, 256, 13).
     """
-    rng = _generator(seed, 'sen12ms-cr', scene, index)
-    region = int(_generator(seed, 'sen12ms-cr', scene).integers(1 << 30))
+    rng = picture_generator(seed, 'sen12ms-cr', scene, index)
+    region = int(picture_generator(seed, 'sen12ms-cr', scene).integers(1 << 30))
     tile = draw_tile(SIDE, SIDE, rng, region)
     change = 1 + 0.03 * fractal((SIDE, SIDE), rng, 1.5)[..., None]
     cloud = Cloud.draw(rng)
@@ -108,7 +103,7 @@ def _write_triplet(job: Job) -> None:
         return
     cv2.setNumThreads(1)
     # Somewhere in one UTM zone; the patches of a scene lie in a row.
-    rng = _generator(seed, 'sen12ms-cr place', scene)
+    rng = picture_generator(seed, 'sen12ms-cr place', scene)
     crs = f'EPSG:326{rng.integers(1, 61):02d}'
     east, north = 10 * rng.integers(30000, 70000) + 10 * SIDE * index, 10 * rng.integers(50000, 600000)
     for sensor, pixels in cloudy_triplet(seed, scene, index).items():

@@ -16,7 +16,7 @@ pytest.importorskip('rasterio')
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'configs/aca_crnet'
 NAMES = ('aca-crnet_1xb12-40e_sen12mscr', 'aca-crnet_1xb12-40e_sen12mscr_published',
-         'aca-crnet-s_1xb4-300_sen12mscr_mini')
+         'aca-crnet-s_1xb4-300_sen12mscr_mini', 'aca-crnet_1xb12-40e_sen12mscr-optical')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -60,13 +60,17 @@ def test_a_recipe_loads_trains_and_predicts(mini, name):
     batch = next(iter(loader))
     side = 64 if 'mini' in name else 128
     assert [tuple(image.shape) for image in batch['inputs']['img']] == [(13, side, side)] * 2
-    assert [tuple(image.shape) for image in batch['inputs']['sar']] == [(2, side, side)] * 2
+    inputs = ('img', ) if 'optical' in name else ('img', 'sar')
+    assert tuple(batch['inputs']) == inputs
+    assert {tuple(image.shape) for image in batch['inputs'].get('sar', ())} <= {(2, side, side)}
     sample = batch['data_samples'][0]
     assert sample.mask.shape == (1, side, side) and sample.mask.dtype == torch.uint8
     assert sample.gt_img.shape == (13, side, side) and 1 < sample.gt_img.max() <= 255
     torch.manual_seed(0)
     model = MODELS.build(config.model)
-    assert model.inference_contract.inputs == ('img', 'sar')
+    assert model.inference_contract.inputs == inputs
+    if 'optical' in name:
+        assert learn(model, loader, 1)[0] > 0
     if 'mini' in name:
         losses = learn(model, loader, 12)
         assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
