@@ -76,14 +76,14 @@ def read_raster(path: str | Path) -> Raster:
                         'it in a quarantine file (mmweather check --quarantine)') from error
 
 
-def write_geotiff(path: str | Path, pixels: np.ndarray, crs: str, transform: tuple[float, ...],
+def write_geotiff(path: str | Path, pixels: np.ndarray, crs: str | None, transform: tuple[float, ...],
                   nodata: float | None = None, descriptions: tuple[str, ...] = ()) -> Path:
     """Write a GeoTIFF, compressed without loss and atomically.
 
     Args:
         path: where to; missing folders are created.
         pixels: (H, W, bands).
-        crs: coordinate reference system, as in ``'EPSG:32633'``.
+        crs: coordinate reference system, as in ``'EPSG:32633'``; None for none.
         transform: a, b, c, d, e, f of x = a column + b row + c, y = d column + e row + f.
         nodata: value of pixels without data.
         descriptions: of the bands; none are written if empty.
@@ -99,7 +99,8 @@ def write_geotiff(path: str | Path, pixels: np.ndarray, crs: str, transform: tup
     height, width, bands = pixels.shape
     # Differences of neighbours compress best: predictor 2 takes them between integers, 3 between floats.
     predictor = 3 if pixels.dtype.kind == 'f' else 2
-    with rasterio.MemoryFile() as memory:
+    with rasterio.MemoryFile() as memory, warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
         with memory.open(driver='GTiff', height=height, width=width, count=bands, dtype=pixels.dtype.name, crs=crs,
                          transform=rasterio.Affine(*transform), nodata=nodata, compress='deflate', zlevel=1,
                          predictor=predictor, interleave='band') as file:
