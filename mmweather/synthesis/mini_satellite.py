@@ -10,7 +10,7 @@ import numpy as np
 from ..utils.atomic import write_bytes
 from ..utils.images import encode_image
 from ..utils.rasters import write_geotiff
-from .cloud import Cloud, add_cloud, optical_depth
+from .cloud import RGB, Cloud, add_cloud, optical_depth
 from .noise import fractal, picture_generator
 from .satellite import as_sensed, draw_tile, true_colour
 
@@ -40,9 +40,9 @@ def cloudy_picture(seed: int, name: str, index: int) -> dict[str, np.ndarray]:
         128 shadow, 0 clear.
     """
     rng = picture_generator(seed, name, index)
-    clear = draw_tile(SIDE, SIDE, rng, region=int(rng.integers(1 << 30))).optical
+    clear = draw_tile(SIDE, SIDE, rng, region=int(rng.integers(1 << 30))).optical[..., list(RGB)]
     cloud = Cloud.draw(rng, _RICE[name])
-    cloudy, labels = add_cloud(clear, optical_depth((SIDE, SIDE), rng, cloud), cloud)
+    cloudy, labels = add_cloud(clear, optical_depth((SIDE, SIDE), rng, cloud), cloud, RGB)
     pictures = {'cloud': true_colour(cloudy), 'label': true_colour(clear)}
     if name == 'rice2':
         pictures['mask'] = np.choose(labels + 1, [128, 0, 255]).astype(np.uint8)

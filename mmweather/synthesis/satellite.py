@@ -196,14 +196,13 @@ def as_sensed(optical: np.ndarray, rng: np.random.Generator, noise: float = 0.00
     return np.round(np.clip(out, 0, 6.5535) * 10000).astype(np.uint16)
 
 
-def true_colour(optical: np.ndarray, white: float = 0.5) -> np.ndarray:
-    """The picture that a map service shows: red, green and blue without the haze of a clear day, uint8 (H, W, 3).
+def true_colour(rgb: np.ndarray, white: float = 0.5) -> np.ndarray:
+    """The picture that a map service shows: without the haze of a clear day, uint8 (H, W, 3).
 
     Args:
-        optical: reflectance (H, W, 13).
+        rgb: reflectance of red, green and blue (B4, B3, B2), (H, W, 3).
         white: reflectance shown as 255.
     """
-    from .cloud import RGB
     haze = np.array([0.02, 0.04, 0.065], np.float32)
-    stretched = np.clip((optical[..., list(RGB)] - haze) / (white - haze), 0, 1)
+    stretched = np.clip((rgb - haze) / (white - haze), 0, 1)
     return np.round(255 * stretched**0.6).astype(np.uint8)
