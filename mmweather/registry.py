@@ -40,6 +40,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
         'mmweather.models.aca_crnet.network': ('ACACRNet', ),
         'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
+        'mmweather.models.aca_crnet.restorer': ('CloudRemover', ),
         'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
         'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
         'mmweather.models.ssdie_net.msff': ('MSFF', ),
@@ -58,11 +59,14 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
+        'mmweather.datasets.rice': ('RICE', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
-        'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
+        'mmweather.datasets.transforms.paired': ('PairedResize', 'PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
@@ -79,6 +83,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+        'mmweather.evaluation.band_metrics': ('BandMetrics', ),
     },
 }
 
