@@ -41,11 +41,7 @@ def split_stems(stems: Iterable[str], test_every: int = 5, val_every: int = 8,
             raise ConfigError(f'{name} must be an integer of at least 2, got {value!r}')
     order = _order(stems, seed)
     rest = [stem for rank, stem in enumerate(order) if rank % test_every]
-    return {
-        'train': sorted(stem for rank, stem in enumerate(rest) if rank % val_every),
-        'val': sorted(rest[::val_every]),
-        'test': sorted(order[::test_every]),
-    }
+    return {**_divide(rest, val_every), 'test': sorted(order[::test_every])}
 
 
 @DATASETS.register_module()
@@ -132,8 +128,7 @@ class RICE(PairedImageDataset):
         if self.ann_file or self.split == 'all' or (self._from_folder and self.split == 'test'):
             return stems
         if self._from_folder:
-            held = set(_order(stems, self.rule['seed'])[::self.rule['val_every']])
-            return [stem for stem in stems if (stem in held) == (self.split == 'val')]
+            return _hold_out(stems, self.rule['val_every'], self.rule['seed'])[self.split]
         wanted = self._lists() or split_stems(stems, **self.rule)
         unknown = set(wanted[self.split]) - set(stems)
         if unknown:
@@ -145,11 +140,15 @@ class RICE(PairedImageDataset):
         return Path(self.data_root) / 'splits' / f'{self.split}.txt'
 
     def _lists(self) -> dict[str, list[str]] | None:
-        paths = {name: self._list_path().with_name(f'{name}.txt') for name in SPLITS}
-        if not self._list_path().is_file():
+        folder = self._list_path().parent
+        lists = {name: read_stems(folder / f'{name}.txt') for name in SPLITS if (folder / f'{name}.txt').is_file()}
+        if not lists:
             return None
-        lists = {name: read_stems(path) for name, path in paths.items() if path.is_file()}
-        check_disjoint(lists, str(self._list_path().parent))
+        if self.split not in lists:
+            # The rule would take images that another list holds.
+            raise DataError(f"'{folder}' holds lists of {' and '.join(lists)}, but no {self.split}.txt; write one, one "
+                            'stem a line, or remove the lists')
+        check_disjoint(lists, str(folder))
         return lists
 
     def _how(self) -> str:
@@ -166,6 +165,15 @@ class RICE(PairedImageDataset):
 def _order(stems: Iterable[str], seed: int | None) -> list[str]:
     order = sorted(stems)
     return order if seed is None else [order[i] for i in np.random.RandomState(seed).permutation(len(order))]
+
+
+def _divide(order: Sequence[str], every: int) -> dict[str, list[str]]:
+    return {'train': sorted(stem for rank, stem in enumerate(order) if rank % every), 'val': sorted(order[::every])}
+
+
+def _hold_out(stems: Iterable[str], val_every: int, seed: int | None) -> dict[str, list[str]]:
+    """Training and validation stems where the test images are given."""
+    return _divide(_order(stems, seed), val_every)
 
 
 def check_disjoint(lists: Mapping[str, Sequence[str]], where: str) -> None:
@@ -210,7 +218,8 @@ def install_rice(source: str | Path, target: str | Path, copy: bool = False, lis
             one that holds such a folder at most two levels below.
         target: a new or empty folder.
         copy: copy the files instead of linking them.
-        lists: folder with ``train.txt``, ``test.txt`` and optionally ``val.txt``, one stem a line, in place of a rule.
+        lists: folder with ``train.txt``, ``test.txt`` and optionally ``val.txt`` (else taken out of ``train.txt``), one
+            stem a line, in place of a rule.
         test_every: see :func:`split_stems`; the published layout's own test images are kept.
         val_every: likewise.
         seed: likewise.
@@ -235,14 +244,14 @@ def install_rice(source: str | Path, target: str | Path, copy: bool = False, lis
     check_disjoint({part: list(found) for part, found in samples.items()}, str(root))
     every = {stem: info for found in samples.values() for stem, info in found.items()}
     rule = f'test_every={test_every}, val_every={val_every}, seed={seed}'
+    split_stems((), test_every, val_every)  # the intervals
     if lists is not None:
         split, rule = _read_lists(Path(lists), every), f"lists of '{Path(lists).name}'"
+        if not split['val']:
+            split |= _hold_out(split['train'], val_every, seed)
+            rule += f', validation images: val_every={val_every}, seed={seed}'
     elif name:
-        # The test images stay; ranks of the training images are counted as after the test images of split_stems.
-        divided = _order(samples['train'], seed)
-        split_stems((), test_every, val_every)
-        split = {'train': sorted(stem for rank, stem in enumerate(divided) if rank % val_every),
-                 'val': sorted(divided[::val_every]), 'test': sorted(samples['test'])}
+        split = {**_hold_out(samples['train'], val_every, seed), 'test': sorted(samples['test'])}
         rule = f'published folders, val_every={val_every}, seed={seed}'
     else:
         split = split_stems(every, test_every, val_every, seed)

@@ -69,6 +69,8 @@ def test_lists_beside_the_images_go_before_the_rule(tmp_path):
     (root / 'splits/test.txt').write_text('# mine\n7\n')
     assert (stems_of(root, 'train'), stems_of(root, 'test')) == (['2', '3'], ['7'])
     assert 'splits/test.txt: 7' in RICE(data_root=str(root), split='test').metainfo['split']
+    with pytest.raises(DataError, match='no val.txt'):
+        RICE(data_root=str(root), split='val')
     (root / 'splits/test.txt').write_text('7\n3\n')
     with pytest.raises(DataError, match='3 stand'):
         RICE(data_root=str(root), split='train')
@@ -200,7 +202,8 @@ def test_the_published_layout_and_own_lists_are_put_into_place(tmp_path):
         install_rice(tmp_path / 'a', tmp_path / 'other', lists=tmp_path / 'lists')
     (tmp_path / 'lists/test.txt').write_text('20\n')
     assert install_rice(tmp_path / 'a', tmp_path / 'other', lists=tmp_path / 'lists') == {
-        'train': 2, 'val': 0, 'test': 1}
+        'train': 1, 'val': 1, 'test': 1}
+    assert [stems_of(tmp_path / 'other', split) for split in ('train', 'val', 'test')] == [['2'], ['1'], ['20']]
     assert not list(tmp_path.glob('.*'))
 
 
