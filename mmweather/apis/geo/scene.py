@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 # Side of the pieces in which a raster is looked through, rounded to its blocks.
-SURVEY = 1024
+SURVEY = 512
 
 
 def import_rasterio() -> Any:
@@ -180,7 +180,7 @@ def _count(total: np.ndarray, numbers: np.ndarray, missing: np.ndarray) -> None:
 
 
 def survey_windows(data: DatasetReader) -> Iterator[tuple[int, int, int, int]]:
-    """Left, top, width and height of pieces that cover a raster along its blocks, of about a megapixel each."""
+    """Left, top, width and height of pieces that cover a raster along its blocks, of a quarter of a megapixel each."""
     block_height, block_width = data.block_shapes[0]
     width = min(data.width, -(-SURVEY // block_width) * block_width)
     rows = max(SURVEY**2 // width, 1)
