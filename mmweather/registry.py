@@ -39,6 +39,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
         'mmweather.models.aca_crnet.network': ('ACACRNet', ),
         'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
+        'mmweather.models.aca_crnet.restorer': ('CloudRemover', ),
         'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
         'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
         'mmweather.models.ssdie_net.msff': ('MSFF', ),
@@ -57,10 +58,11 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.rice': ('RICE', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
-        'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
+        'mmweather.datasets.transforms.paired': ('PairedResize', 'PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
     },
     'data sampler': {
@@ -78,6 +80,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+        'mmweather.evaluation.band_metrics': ('BandMetrics', ),
     },
 }
 
