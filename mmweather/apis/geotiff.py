@@ -30,8 +30,9 @@ from .geo.output import BLOCK, Part, check_space, check_target, disk_need, gigab
 from .geo.scene import Piece, Scene, crs_name, import_rasterio, open_scene
 from .restore import check_finite, contract_of, device_of, pick_device, predict
 
-#: Side of the windows that ``tile='auto'`` makes.
-AUTO_TILE = 512
+#: Side of the windows that ``tile='auto'`` makes, by the contract's word on tiling. Networks of approximate tiling are
+#: trained on patches of about this size, and what attention costs for a pixel grows with the window.
+AUTO_TILE = {'supported': 512, 'approximate': 256}
 #: GDAL's cache of blocks in bytes, at least and at most.
 CACHE = (64 << 20, 1 << 30)
 
@@ -93,8 +94,7 @@ def make_plan(scene: Scene, contract: InferenceContract, tile: int | str | None 
         ConfigError: ``tile`` or ``overlap`` cannot work.
     """
     height, width = scene.data.shape
-    # Windows of a scene are smaller than the tiles of a picture: many bands, and networks as wide as 256 channels.
-    side = choose_tile(AUTO_TILE if tile == 'auto' else tile, height, width, contract, device)
+    side = choose_tile(AUTO_TILE.get(contract.tiling) if tile == 'auto' else tile, height, width, contract, device)
     if side is None:
         tiles = [padded_size(size, contract.multiple_of, contract.minimum) for size in (height, width)]
         grids = [[(0, torch.ones(size))] for size in tiles]

@@ -101,7 +101,7 @@ def test_every_size_comes_back_exactly(tmp_path, height, width, tile):
 
 @pytest.mark.parametrize('options', [dict(tile=40, overlap=8), dict(tile=48, overlap=24), dict(tile='auto')])
 def test_windows_do_not_show_where_the_network_sees_a_neighbourhood(tmp_path, monkeypatch, options):
-    monkeypatch.setattr(geotiff, 'AUTO_TILE', 36)
+    monkeypatch.setitem(geotiff.AUTO_TILE, 'supported', 36)
     scene, sar = write(tmp_path / 'a.tif', optical(97, 141)), write(tmp_path / 's.tif', radar(97, 141))
     model = Stand(inputs=('img', 'sar'), blur=True)
     whole = read(restore(model, scene, tmp_path / 'whole.tif', sar=sar, tile=None)).astype(int)
