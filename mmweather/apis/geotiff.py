@@ -26,7 +26,7 @@ from ..models.common.padding import padded_size
 from ..models.common.tiling import choose_tile, tile_grid
 from .geo.blend import Axis, Blender
 from .geo.journal import Journal, identity_of
-from .geo.output import BLOCK, Part, check_space, check_target, disk_need, gigabytes
+from .geo.output import BLOCK, Part, check_space, check_target, disk_need, free_space, gigabytes
 from .geo.scene import Piece, Scene, crs_name, import_rasterio, open_scene
 from .restore import check_finite, contract_of, device_of, pick_device, predict
 
@@ -60,6 +60,7 @@ class Plan:
         need: bytes on the disk at most, while it runs.
         result: bytes of the result at most.
         overviews: factors of the result's overviews.
+        free: bytes that are free on the disk of the result.
     """
 
     scene: str
@@ -71,6 +72,7 @@ class Plan:
     need: int
     result: int
     overviews: tuple[int, ...]
+    free: int = 0
 
     def __str__(self) -> str:
         share = ' and '.join(f'{axis.seam()} {name}' for axis, name in ((self.rows, 'rows'), (self.columns, 'columns')))
@@ -81,7 +83,8 @@ class Plan:
             f'{self.tile[1]}x{self.tile[0]} pixels, sharing up to {share}',
             f'memory: {(self.buffers + self.cache) / 2**30:.2f} GiB for windows, seams and cache, besides the '
             'libraries and what the network needs for one window',
-            f'disk: up to {gigabytes(self.need)} while it runs, result up to {gigabytes(self.result)}',
+            f'disk: up to {gigabytes(self.need)} while it runs, result up to {gigabytes(self.result)}; '
+            f"{gigabytes(self.free)} free{'' if self.free >= self.need else ', too little'}",
             f'result: cloud-optimised GeoTIFF, deflate, blocks of {BLOCK}, overviews {levels}',
         ))
 
@@ -149,7 +152,7 @@ def plan_geotiff(model: nn.Module, scene: str | Path, out: str | Path, sar: str 
     """
     with _open(model, scene, out, sar, **options) as (opened, target):
         plan = make_plan(opened, contract_of(model), tile, overlap, device_of(model).type)
-        check_space(Journal(target, {}), plan.need)
+        plan.free = free_space(Journal(target, {}))
         return plan
 
 
@@ -223,6 +226,10 @@ def restore_geotiff(
             run = _Run(model, opened, plan, journal, dtype, save_every)
             try:
                 run.go(None if show_progress is None else not show_progress, progress)
+            except Exception:
+                if not run.blender.index:
+                    journal.remove()  # nothing is lost
+                raise
             finally:
                 run.part.close()
     return target
@@ -284,11 +291,7 @@ class _Run:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            try:
-                self.means = self.scene.survey(report)
-            except BaseException:
-                self.journal.remove()
-                raise
+            self.means = self.scene.survey(report)
         self.part.create()
         self.save()
 

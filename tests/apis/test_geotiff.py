@@ -144,6 +144,25 @@ def test_a_small_network_of_the_real_kind(tmp_path):
     assert np.abs(read(out) - expected).max() < 0.51 and not np.array_equal(read(out), image)
 
 
+def test_a_cloud_remover_of_all_bands_and_radar(tmp_path):
+    pytest.importorskip('mmagic')
+    from mmweather.datasets.transforms.sentinel import scale_radar
+    from mmweather.models.aca_crnet.restorer import CloudRemover
+    torch.manual_seed(0)
+    model = CloudRemover(dict(type='mmweather.ACACRNet', in_channels=15, out_channels=13, width=8, num_blocks=2),
+                         value_range='sentinel').eval()
+    numbers, decibel = optical(33, 45), radar(33, 45)
+    scene, sar = write(tmp_path / 'a.tif', numbers), write(tmp_path / 's.tif', decibel)
+    result = read(restore(model, scene, tmp_path / 'out.tif', sar=sar))
+    image = torch.from_numpy(numbers.astype(np.float32) / 10000)[None]
+    radiation = torch.from_numpy(scale_radar(np.moveaxis(decibel, 0, -1)) / 2).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = model.predict_images({'img': image, 'sar': radiation})[0].numpy() * 10000
+    assert np.abs(result - expected).max() < 0.52 and np.abs(result - numbers.astype(float)).mean() > 1
+    windowed = read(restore(model, scene, tmp_path / 'out.tif', sar=sar, tile=24, overlap=8))
+    assert 0 < np.abs(windowed - expected).mean() < np.abs(numbers - expected).mean()
+
+
 # Values ---------------------------------------------------------------------------------------------------------
 
 
@@ -586,10 +605,10 @@ def test_no_space(tmp_path, monkeypatch):
     scene = write(tmp_path / 'a.tif', optical(40, 40))
     usage = output.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(output.shutil, 'disk_usage', lambda _: usage._replace(free=10**6))
-    for call in (restore, plan_geotiff):
-        with pytest.raises(DataError, match=r'out.tif.*0.00 GB free, up to 0.0\d GB needed') as error:
-            call(Stand(), scene, tmp_path / 'out.tif')
-        one_line(error)
+    with pytest.raises(DataError, match=r'out.tif.*0.00 GB free, up to 0.0\d GB needed') as error:
+        restore(Stand(), scene, tmp_path / 'out.tif')
+    one_line(error)
+    assert '0.00 GB free, too little' in str(plan_geotiff(Stand(), scene, tmp_path / 'out.tif'))
     assert os.listdir(tmp_path) == ['a.tif']
 
 
@@ -610,6 +629,7 @@ def test_a_result_that_is_not_finite_or_of_another_shape(tmp_path):
 
     with pytest.raises(ConfigError, match='keeps bands'):
         restore(Narrow(), scene, tmp_path / 'out.tif')
+    assert os.listdir(tmp_path) == ['a.tif']
 
 
 def test_without_rasterio_the_extra_is_named(tmp_path, monkeypatch):

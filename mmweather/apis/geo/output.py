@@ -158,18 +158,22 @@ def disk_need(scene: Scene) -> tuple[int, int]:
     return filled + result + raw // 3, result
 
 
-def check_space(journal: Journal, need: int) -> int:
-    """Bytes free for a result.
+def free_space(journal: Journal) -> int:
+    """Bytes free for a result, those of an earlier run counted."""
+    folder = next(folder for folder in journal.folder.absolute().parents if folder.exists())
+    return shutil.disk_usage(folder).free + journal.size()
+
+
+def check_space(journal: Journal, need: int) -> None:
+    """Refuse to begin what the disk cannot hold.
 
     Raises:
-        DataError: fewer than ``need``.
+        DataError: fewer than ``need`` bytes are free.
     """
-    folder = next(folder for folder in (journal.folder, *journal.folder.parents) if folder.exists())
-    free = shutil.disk_usage(folder).free + journal.size()
+    free = free_space(journal)
     if free < need:
         raise DataError(f"'{journal.target}': {gigabytes(free)} free, up to {gigabytes(need)} needed while it is made; "
                         'free some or choose another disk (--out)')
-    return free
 
 
 def gigabytes(count: float) -> str:
