@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from geotiff_toy import Stand
 from torch import nn
 
 from mmweather.apis import geotiff
 from mmweather.apis.geo import output
 from mmweather.apis.geotiff import plan_geotiff, restore_geotiff
 from mmweather.errors import ConfigError, DataError, MissingToolboxError
-from mmweather.models.common.contract import InferenceContract
 from mmweather.models.common.tiling import run_tiled
 
 rasterio = pytest.importorskip('rasterio', reason='needs the extra geo')
@@ -26,32 +26,6 @@ CRS = 'EPSG:32632'
 SAMPLE = Path(__file__).parents[2] / '..' / 'shared' / 'data' / 'sen12mscr_sample'
 pytestmark = [pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning'),
               pytest.mark.filterwarnings('ignore::PendingDeprecationWarning:rasterio')]
-
-
-class Stand(nn.Module):
-    """gain * x + shift, and optionally a blur with a radius of one pixel: what a network does, in one line."""
-
-    def __init__(self, bands: int = 13, inputs: tuple[str, ...] = ('img', ), gain: float = 1.0, blur: bool = False,
-                 multiple_of: int = 2, overlap: int = 8) -> None:
-        super().__init__()
-        self.inference_contract = InferenceContract(inputs, multiple_of, multiple_of, 'supported', overlap)
-        self.out_channels = bands
-        self.gain = nn.Parameter(torch.tensor(gain))
-        self.blur = blur
-        self.seen: list[tuple[int, ...]] = []
-
-    def forward(self, img, sar=None):
-        assert img.shape[1] == self.out_channels and img.min() >= 0 and img.max() <= 1
-        self.seen.append(tuple(img.shape[-2:]))
-        out = img * self.gain
-        if sar is not None:
-            assert sar.shape[1] == 2 and sar.min() >= 0 and sar.max() <= 1
-            out = out + sar.mean(1, keepdim=True) * 0.01
-        if self.blur:
-            kernel = torch.full((self.out_channels, 1, 3, 3), 1 / 9)
-            out = nn.functional.conv2d(nn.functional.pad(out, (1, 1, 1, 1), mode='replicate'), kernel,
-                                       groups=self.out_channels)
-        return out
 
 
 def write(path: Path, array: np.ndarray, crs: str | None = CRS, origin: tuple[float, float] = (5e5, 5e6),
@@ -376,7 +350,7 @@ def test_real_patches(tmp_path):
 SLOW = '''
 import sys, time
 sys.path[:0] = [{tests!r}]
-from test_geotiff import Stand
+from geotiff_toy import Stand
 from mmweather.apis.geotiff import restore_geotiff
 
 class Slow(Stand):

@@ -24,6 +24,9 @@ from mmweather.models.common.contract import InferenceContract
 from mmweather.models.common.tiling import tile_grid
 from mmweather.utils.images import read_image, write_image
 
+pytestmark = [pytest.mark.filterwarnings('ignore:Dataset has no geotransform'),
+              pytest.mark.filterwarnings('ignore::PendingDeprecationWarning:rasterio')]
+
 
 class Negative(nn.Module):
     inference_contract = InferenceContract(('img', ), 2, 2, 'supported', 8)
@@ -119,7 +122,6 @@ def geo(tmp_path):
     return write
 
 
-@pytest.mark.filterwarnings('ignore::rasterio.errors.NotGeoreferencedWarning')
 def test_scenes_and_pictures(tmp_path, geo):
     assert is_scene(geo('rgb.tif')) and is_scene(geo('big.TIFF', BIGTIFF='YES')) and is_scene(geo('13.tif', 13))
     assert is_scene(geo('plain13.tif', 13, georeferenced=False)) and is_scene(geo('le.tif', ENDIANNESS='BIG'))
@@ -251,6 +253,7 @@ print(*peaks)
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_memory_does_not_grow_with_the_height(tmp_path, geo):
     """The large one is 104 MiB as float32, so arrays of the whole would add twice that; GDAL may fill its cache."""

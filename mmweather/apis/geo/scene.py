@@ -125,7 +125,7 @@ class Scene:
         """
         window = import_rasterio().windows.Window(left, top, width, height)
         stored, missing, alpha = self._stored(window)
-        image = np.where(missing, self.fill.reshape(-1, 1, 1), self.values.to_unit(stored)).astype(np.float32)
+        image = np.where(missing, self.fill.reshape(-1, 1, 1), self.values.to_unit(stored))
         radar = None
         if self.sar is not None:
             decibel, gone = self._radar(window)

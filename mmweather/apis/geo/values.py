@@ -40,7 +40,7 @@ class Values:
 
     def to_unit(self, stored: np.ndarray) -> np.ndarray:
         """Stored numbers as float32 in [0, 1]; what is missing is zero."""
-        unit = np.where(self.missing(stored), -self.offset, stored).astype(np.float32)
+        unit = np.where(self.missing(stored), np.float32(-self.offset), stored).astype(np.float32, copy=False)
         unit += np.float32(self.offset)
         unit /= np.float32(self.scale)
         return unit.clip(0, 1, out=unit)
@@ -63,7 +63,8 @@ class Values:
             numbers = np.rint(numbers).clip(limits.min, limits.max)
         result = numbers.astype(dtype)
         if self.nodata is not None and np.isfinite(self.nodata):
-            taken = dtype.type(self.nodata)
+            with np.errstate(over='ignore'):
+                taken = dtype.type(self.nodata)
             result[result == taken] = _beside(taken)
         result[missing] = stored[missing]
         return result
@@ -73,7 +74,8 @@ def missing_numbers(stored: np.ndarray, nodata: float | None) -> np.ndarray:
     """Where an array is not finite or equals ``nodata``."""
     missing = ~np.isfinite(stored) if stored.dtype.kind == 'f' else np.zeros(stored.shape, bool)
     if nodata is not None and np.isfinite(nodata):
-        missing |= stored == stored.dtype.type(nodata)
+        with np.errstate(over='ignore'):  # the least float64, which some tools write, is -inf as float32
+            missing |= stored == stored.dtype.type(nodata)
     return missing
 
 
