@@ -113,7 +113,7 @@ def make_plan(scene: Scene, contract: InferenceContract, tile: int | str | None 
     read = width * (tiles[0] + 2 * max(scene.data.block_shapes[0][0], 256)) * (
         scene.data.count * itemsize + (8 if scene.sar else 0))
     cache = int(np.clip(read, *CACHE))
-    need, result = disk_need(scene)
+    need, result, _ = disk_need(scene)
     overviews, factor = [], 2
     while max(height, width) * 2 > BLOCK * factor:
         overviews.append(factor)

@@ -75,6 +75,9 @@ class Part:
                 points, crs = data.gcps
                 if points:
                     part.gcps = points, crs
+            # GDAL does not say so when the last bytes do not fit; the system does, and holds the place for the pixels.
+            with self.journal.part.open('r+b') as file:
+                os.posix_fallocate(file.fileno(), 0, disk_need(self.scene)[2])
 
     def write(self, numbers: np.ndarray, top: int, left: int) -> None:
         """Fill a window.
@@ -129,6 +132,11 @@ class Part:
             warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
             rasterio.shutil.copy(journal.part, journal.finished, driver='COG', COMPRESS='DEFLATE', PREDICTOR='YES',
                                  BLOCKSIZE=BLOCK, OVERVIEW_RESAMPLING='AVERAGE', BIGTIFF='IF_SAFER')
+            # A full disk can pass unnoticed until the last block is read.
+            with rasterio.open(journal.finished) as file:
+                file.read(window=rasterio.windows.Window(file.width - 1, file.height - 1, 1, 1))
+            with journal.finished.open('rb') as file:
+                os.fsync(file.fileno())
             os.replace(journal.finished, journal.target)
         journal.remove()
 
@@ -144,8 +152,8 @@ class Part:
                 part.write_mask(self.scene.data.dataset_mask(window=window), window=window)
 
 
-def disk_need(scene: Scene) -> tuple[int, int]:
-    """Bytes that a run needs at most while it lasts, and those of the result at most.
+def disk_need(scene: Scene) -> tuple[int, int, int]:
+    """Bytes that a run needs at most while it lasts, those of the result at most, and those of the part's pixels.
 
     The result, with overviews of a third, is not expected to grow by compression; the overviews are held once more
     while it is written.
@@ -155,7 +163,7 @@ def disk_need(scene: Scene) -> tuple[int, int]:
     raw, filled = (-(-data.width // side) * -(-data.height // side) * side**2 * count
                    * np.dtype(scene.values.dtype).itemsize for side in (BLOCK, PART_BLOCK))
     result = raw * 4 // 3
-    return filled + result + raw // 3, result
+    return filled + result + raw // 3, result, filled
 
 
 def free_space(journal: Journal) -> int:
