@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
-from .paired import PairedImageDataset, list_images, read_stems, shorten
+from .paired import PairedImageDataset, read_stems, shorten
+from .placing import check_source, check_target, place_files
 
 SPLITS = ('train', 'val', 'test')
 FOLDERS = {'img': 'cloud', 'gt': 'label', 'mask': 'mask'}
@@ -183,3 +180,86 @@ def check_disjoint(lists: Mapping[str, Sequence[str]], where: str) -> None:
             if both:
                 raise DataError(f"'{where}': {shorten(both)} stand(s) in {first} and in {second}; an image that is "
                                 'tested on must not be trained on: remove it from one list')
+
+
+def _find_set(source: Path) -> tuple[Path, str]:
+    """Folder of the one set in a download, and its name in the published layout (else '')."""
+    found = set()
+    for depth in range(4):
+        for clouds in source.glob('/'.join(['*'] * depth + ['cloud'])):
+            folder = clouds.parent
+            name, _, part = folder.name.rpartition('-')
+            found.add((folder.parent, name) if name and part in ('train', 'test') else (folder, ''))
+    if not found:
+        raise DataError(f"'{source}' holds no folder 'cloud'; give the folder with cloud and label of RICE1 or RICE2")
+    if len(found) > 1:
+        raise DataError(f"'{source}' holds several sets ({shorten(str(a / b) for a, b in found)}); give one of them")
+    return found.pop()
+
+
+def install_rice(source: str | Path, target: str | Path, copy: bool = False, lists: str | Path | None = None,
+                 test_every: int = 5, val_every: int = 8, seed: int | None = None) -> dict[str, int]:
+    """Put a downloaded RICE1 or RICE2 where the configs look for it, and write down how it is split.
+
+    The images are paired and checked for partners first.  ``target`` holds ``cloud``, ``label``, where there is one
+    ``mask``, and ``splits/{train,val,test}.txt``; it appears complete or not at all.
+
+    Args:
+        source: folder with ``cloud`` and ``label``, or with ``<name>-train`` and ``<name>-test`` that hold these, or
+            one that holds such a folder at most two levels below.
+        target: a new or empty folder.
+        copy: copy the files instead of linking them.
+        lists: folder with ``train.txt``, ``test.txt`` and optionally ``val.txt``, one stem a line, in place of a rule.
+        test_every: see :func:`split_stems`; the published layout's own test images are kept.
+        val_every: likewise.
+        seed: likewise.
+
+    Returns:
+        Number of images of each part, ``{'train': n, 'val': n, 'test': n}``.
+
+    Raises:
+        DataError: the layout is not that of RICE, images lack partners, a list names unknown images or shares one
+            with another, or ``target`` is not empty.
+        ConfigError: an interval cannot work.
+    """
+    root, name = _find_set(check_source(source))
+    target = check_target(target)
+    parts = {part: root / f'{name}-{part}' for part in ('train', 'test')} if name else {'all': root}
+    samples: dict[str, dict[str, dict]] = {}
+    for part, folder in parts.items():
+        keys = [key for key in FOLDERS if key != 'mask' or (folder / FOLDERS[key]).is_dir()]
+        images = RICE(data_root=str(folder.absolute()), split='all', keys=keys)
+        infos = (images.get_data_info(index) for index in range(len(images)))
+        samples[part] = {info['sample_key']: info for info in infos}
+    check_disjoint({part: list(found) for part, found in samples.items()}, str(root))
+    every = {stem: info for found in samples.values() for stem, info in found.items()}
+    rule = f'test_every={test_every}, val_every={val_every}, seed={seed}'
+    if lists is not None:
+        split, rule = _read_lists(Path(lists), every), f"lists of '{Path(lists).name}'"
+    elif name:
+        # The test images stay; ranks of the training images are counted as after the test images of split_stems.
+        divided = _order(samples['train'], seed)
+        split_stems((), test_every, val_every)
+        split = {'train': sorted(stem for rank, stem in enumerate(divided) if rank % val_every),
+                 'val': sorted(divided[::val_every]), 'test': sorted(samples['test'])}
+        rule = f'published folders, val_every={val_every}, seed={seed}'
+    else:
+        split = split_stems(every, test_every, val_every, seed)
+    texts = {f'splits/{part}.txt': f'# {part}: {rule}\n' + ''.join(f'{stem}\n' for stem in stems)
+             for part, stems in split.items() if stems}
+    files = [(Path(info[f'{key}_path']), folder) for info in every.values() for key, folder in FOLDERS.items()
+             if f'{key}_path' in info]
+    place_files(files, target, copy, texts)
+    return {part: len(stems) for part, stems in split.items()}
+
+
+def _read_lists(folder: Path, known: Iterable[str]) -> dict[str, list[str]]:
+    lists = {part: sorted(read_stems(folder / f'{part}.txt')) if part != 'val' or (folder / f'{part}.txt').is_file()
+             else [] for part in SPLITS}
+    check_disjoint(lists, str(folder))
+    for part, stems in lists.items():
+        unknown = set(stems) - set(known)
+        if unknown:
+            raise DataError(f"'{folder / f'{part}.txt'}' names {shorten(unknown)}, of which there is no image; mend the "
+                            'list')
+    return lists
