@@ -1,4 +1,5 @@
-# Reduced for a CPU: 8 blocks of 32 channels, 1k iterations of 4 crops of 64x64 with flips and turns, tested as published.
+# Reduced for a CPU: 8 blocks of 32 channels, 1k iterations of 4 crops of 64x64 with flips and turns; tested as
+# published.
 _base_ = [
     '../_base_/models/aca_crnet_rice.py',
     '../_base_/datasets/rice1.py',

@@ -1,5 +1,5 @@
-# A peer that mmagic offers, of the multiply-adds of aca-crnet-s (4.24 G at 128x128): same data, crops, iterations, seed and
-# evaluation; optimizer and schedule as NAFNet's authors train it.
+# A peer that mmagic offers, of the multiply-adds of aca-crnet-s (4.24 G at 128x128): same data, crops, iterations,
+# seed and evaluation; optimizer and schedule as NAFNet's authors train it.
 _base_ = './aca-crnet-s_1xb4-1k_rice1.py'
 
 model = dict(

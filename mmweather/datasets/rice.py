@@ -260,6 +260,6 @@ def _read_lists(folder: Path, known: Iterable[str]) -> dict[str, list[str]]:
     for part, stems in lists.items():
         unknown = set(stems) - set(known)
         if unknown:
-            raise DataError(f"'{folder / f'{part}.txt'}' names {shorten(unknown)}, of which there is no image; mend the "
-                            'list')
+            raise DataError(f"'{folder / f'{part}.txt'}' names {shorten(unknown)}, of which there is no image; mend "
+                            'the list')
     return lists

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +258,6 @@ def test_the_published_test_loader_from_files_to_figures(tmp_path):
     assert figures['psnr_input'] == pytest.approx(bands.psnr(cloud, truth), abs=1e-6)
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='links')
 def test_the_real_pairs_are_read():
     root = SHARED / 'data/rice1'
     if not root.is_dir():

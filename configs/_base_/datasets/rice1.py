@@ -1,4 +1,5 @@
-# RICE1 (https://github.com/BUPTLdy/RICE_DATASET), thin clouds, 500 pairs of 512x512; mmweather prepare rice SRC data/rice1.
+# RICE1 (https://github.com/BUPTLdy/RICE_DATASET), thin clouds, 500 pairs of 512x512 (mmweather prepare rice SRC
+# data/rice1).
 # The published pipeline: the whole image resized to 256x256, a random crop of 128x128 to train on, the central one to
 # test on.  The published split is not known: every fifth image is tested on, every eighth of the others is for
 # validation, unless data/rice1/splits holds lists.

@@ -14,7 +14,6 @@ from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.images import read_image
 
-
 _DEFAULT_MODES = {'ir': 'grey3', 'mask': 'grey'}
 
 
