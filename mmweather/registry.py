@@ -31,6 +31,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
+        'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
         'mmweather.models.nitedr.cleannet': ('CleanNet', ),
         'mmweather.models.nitedr.fusion': ('LuminanceFusion', ),
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
