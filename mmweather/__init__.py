@@ -16,6 +16,7 @@ _LAZY = {
     'list_models': 'mmweather.apis.model_index',
     'get_model': 'mmweather.apis.model_index',
     'restore_image': 'mmweather.apis.restore',
+    'restore_geotiff': 'mmweather.apis.geotiff',
 }
 
 __all__ = ['__version__', *_LAZY]

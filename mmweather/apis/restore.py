@@ -1,24 +1,20 @@
-"""Restoring arrays, files and folders with a trained network."""
+"""Restoring pictures with a trained network."""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from ..errors import ConfigError, DataError, MMWeatherError
+from ..errors import ConfigError, DataError
 from ..models.common.contract import InferenceContract
 from ..models.common.tiling import run_tiled
-from ..utils.images import is_image_file, read_image, write_image
+from ..utils.images import read_image
 
 Image = Union[np.ndarray, str, 'os.PathLike[str]']
 Images = Union[Image, 'Mapping[str, Image]', 'Sequence[Image]']
@@ -95,16 +91,30 @@ def restore_image(
     if device is not None:
         model = model.to(pick_device(device))
     model.eval()
-    where = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device('cpu'))
+    where = device_of(model)
     tensors = {name: _to_tensor(array).to(where) for name, array in arrays.items()}
+    return _to_array(predict(model, tensors, tile, overlap, dtype, progress))
+
+
+def predict(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
+            dtype: str | None = None, progress: Progress | None = None) -> Tensor:
+    """Run a model on tensors (1, C, H, W) in [0, 1] on its device, in the contract's order; options as above.
+
+    Returns:
+        (1, C', H, W), on that device.
+    """
+    where = next(iter(tensors.values())).device
     with torch.inference_mode(), _autocast(dtype, where):
         if hasattr(model, 'predict_images'):
             # There, None means what the config says.
-            output = model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap,
-                                          progress=progress)
-        else:
-            output = run_tiled(model, tuple(tensors.values()), contract, tile, overlap, progress)
-        return _to_array(output)
+            return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap,
+                                        progress=progress)
+        return run_tiled(model, tuple(tensors.values()), contract_of(model), tile, overlap, progress)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model is."""
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device('cpu'))
 
 
 def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
@@ -123,7 +133,7 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
 
 def _as_array(name: str, image: Image) -> np.ndarray:
     if not isinstance(image, np.ndarray):
-        return read_image(os.fspath(image), mode=_mode(name))
+        return read_image(os.fspath(image), mode=read_mode(name))
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"'{name}' must be uint8 (H, W, 3) RGB or (H, W), got {image.dtype} {image.shape}; "
@@ -131,7 +141,8 @@ def _as_array(name: str, image: Image) -> np.ndarray:
     return array
 
 
-def _mode(name: str) -> str:
+def read_mode(name: str) -> str:
+    """How :func:`~mmweather.utils.images.read_image` reads an input of that name."""
     return 'grey3' if name == 'ir' else 'rgb'
 
 
@@ -141,11 +152,20 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 
 def _to_array(output: Tensor) -> np.ndarray:
     image = output[0].float()
+    check_finite(image)
+    return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def check_finite(image: Tensor) -> None:
+    """Refuse an output with NaN or infinity.
+
+    Raises:
+        DataError: it has one.
+    """
     # The sum is not finite if any value is not.
     if not torch.isfinite(image.double().sum() if image.device.type != 'mps' else image.sum()):
         raise DataError('the network returned values that are not finite; run it in float32 (--dtype fp32), or check '
                         'the checkpoint')
-    return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def _autocast(dtype: str | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -156,176 +176,3 @@ def _autocast(dtype: str | None, device: torch.device) -> contextlib.AbstractCon
     if dtype == 'fp16' and device.type == 'cpu':
         raise ConfigError("dtype='fp16' needs a GPU; on a CPU use bf16")
     return torch.autocast(device.type, dtype=_DTYPES[dtype])
-
-
-# Files ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Report:
-    """What :func:`restore_files` did.
-
-    Args:
-        done: results written.
-        skipped: results that were there already.
-        failed: inputs that could not be restored, with the reason in one line.
-    """
-
-    done: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
-
-
-def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-                leave_out: str | os.PathLike[str] | None = None) -> dict[Path, Path]:
-    """The pictures that files, folders (with the folders in them) and patterns name.
-
-    Args:
-        source: one or more of them.
-        leave_out: a folder whose pictures are not taken, such as that of the results inside an input folder.
-
-    Returns:
-        File -> its path below the folder it was found in, without the ending; in the order of the inputs.
-
-    Raises:
-        DataError: nothing is there, or two pictures would have one result.
-    """
-    items = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    without = None if leave_out is None else Path(leave_out).resolve()
-    owners: dict[Path, Path] = {}
-    for entry in items:
-        item = os.fspath(entry)
-        path = Path(item)
-        if path.is_dir():
-            files = {file: file.relative_to(path) for file in sorted(path.rglob('*')) if is_image_file(file)}
-        elif path.exists():
-            files = {path: Path(path.name)}
-        else:
-            found = (Path(file) for file in sorted(glob.glob(item, recursive=True)))
-            files = {file: Path(file.name) for file in found if is_image_file(file)}
-        files = {file: name for file, name in files.items()
-                 if file.is_file() and (file == path or without is None or without not in file.resolve().parents)}
-        if not files:
-            raise DataError(f"'{item}': no image there; give an image, a folder of images or a glob pattern")
-        for file, name in files.items():
-            other = owners.setdefault(name.with_suffix(''), file)
-            if other.resolve() != file.resolve():
-                raise DataError(f"'{other}' and '{file}' would have one result '{name.with_suffix('.png')}'; rename "
-                                'one or restore them apart')
-    return {file: name for name, file in owners.items()}
-
-
-def _partner(folder: Path, name: Path) -> Path:
-    if folder.is_file():
-        return folder
-    for stem in dict.fromkeys((folder / name, folder / name.name)):
-        for file in sorted(stem.parent.glob(f'{glob.escape(stem.name)}.*')):
-            if is_image_file(file) and file.stem == stem.name:
-                return file
-    raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
-
-
-def restore_files(
-    model: nn.Module,
-    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    out_dir: str | os.PathLike[str],
-    partners: Mapping[str, str | os.PathLike[str]] | None = None,
-    overwrite: bool = False,
-    compare: bool = False,
-    show_progress: bool | None = None,
-    **options: Any,
-) -> Report:
-    """Restore files, folders and patterns into PNG files of the same names.
-
-    A result is written whole or not at all and results that exist are left, so a rerun goes on where the last one
-    stopped. A picture that cannot be restored is reported, and the rest is finished.
-
-    Args:
-        model: as in :func:`restore_image`.
-        source: files, folders (with the folders in them, whose structure is kept) or patterns.
-        out_dir: where results go, made if needed.
-        partners: folders (or one file) of the model's other inputs by name, as in ``{'ir': 'Inf/input'}``; partners
-            have the same stem.
-        overwrite: restore again what is there already.
-        compare: write inputs and result side by side too, as ``<stem>_compare.png``.
-        show_progress: whether to show bars; None shows them on a terminal.
-        **options: ``tile``, ``overlap``, ``dtype`` and ``device`` of :func:`restore_image`.
-
-    Raises:
-        ConfigError: the model is no restorer, an option cannot work, or partners are missing or not wanted.
-        DataError: nothing to restore, two pictures with one result, or a result that is its input.
-    """
-    first, *others = contract_of(model).inputs
-    folders = {name: Path(folder) for name, folder in (partners or {}).items()}
-    if set(folders) != set(others):
-        raise ConfigError(f"{type(model).__name__} takes {', '.join((first, *others))}; give a folder for each but the "
-                          f"first, as in --ir DIR: given {', '.join(folders) or 'none'}")
-    out = Path(out_dir)
-    files = find_images(source, leave_out=out)
-    for folder in folders.values():
-        if not folder.exists():
-            raise DataError(f"'{folder}': no such file or folder")
-        if folder.is_file() and len(files) > 1:
-            raise DataError(f"'{folder}' is one image for {len(files)}; give a folder")
-    targets = {file: out / name.parent / f'{name.name}.png' for file, name in files.items()}
-    for file, target in targets.items():
-        if target.exists() and target.samefile(file):
-            raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
-    report = Report()
-    hidden = None if show_progress is None else not show_progress
-    with tqdm(total=len(files), desc='restore', unit='image', disable=hidden) as bar:
-        for file, name in files.items():
-            if targets[file].exists() and not overwrite:
-                report.skipped.append(targets[file])
-            else:
-                try:
-                    images = {first: read_image(file)}
-                    for key, folder in folders.items():
-                        images[key] = read_image(_partner(folder, name), _mode(key))
-                    with _TileBar(hidden) as tiles:
-                        result = restore_image(model, images, progress=tiles, **options)
-                    if compare:
-                        write_image(targets[file].with_name(f'{name.name}_compare.png'),
-                                    np.concatenate((*images.values(), result), axis=1))
-                    # Last, since its being there means that the picture is done.
-                    report.done.append(write_image(targets[file], result))
-                except ConfigError:
-                    raise  # every other picture would meet it too
-                except (MMWeatherError, MemoryError, RuntimeError) as error:
-                    reason = _reason(error)
-                    if reason is None:
-                        raise
-                    report.failed[file] = reason
-            bar.update()
-    return report
-
-
-def _reason(error: Exception) -> str | None:
-    """One line for what one picture can cause; None for faults of the program."""
-    if isinstance(error, MMWeatherError):
-        return str(error)
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or 'out of memory' in text or 'allocate memory' in text:
-        return 'out of memory; use smaller tiles (--tile 256)'
-    return None
-
-
-class _TileBar:
-    """A second bar for pictures of several tiles, made when the first report comes."""
-
-    def __init__(self, hidden: bool | None) -> None:
-        self.hidden = hidden
-        self.bar: tqdm | None = None
-
-    def __enter__(self) -> _TileBar:
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if total > 1 and self.bar is None:
-            self.bar = tqdm(total=total, unit='tile', leave=False, position=1, disable=self.hidden)
-        if self.bar is not None:
-            self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

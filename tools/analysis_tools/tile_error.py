@@ -33,7 +33,7 @@ def main() -> None:
     args = parser.parse_args()
     with one_line_errors():
         from mmweather import get_model, restore_image
-        from mmweather.apis.restore import find_images
+        from mmweather.apis.restore_files import find_images
         from mmweather.utils.images import read_image
         model = get_model(args.config, args.checkpoint)
         print('| image | tile | mean diff | max diff | PSNR to whole | PSNR whole | PSNR tiled |\n|' + '---|' * 7)

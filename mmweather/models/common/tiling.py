@@ -96,6 +96,45 @@ def blending_windows(size: int, starts: list[int], tile: int, trim: int) -> list
     return [(start, weight / total[start:start + tile]) for start, weight in windows]
 
 
+def tile_grid(height: int, width: int, side: int, overlap: int | None, contract: InferenceContract,
+              even: bool = False) -> tuple[list[int], list[list[tuple[int, Tensor]]]]:
+    """How an image is covered by overlapping tiles.
+
+    Args:
+        height: of the image, not padded; likewise ``width``.
+        width: see ``height``.
+        side: of the tiles in pixels, rounded up to the contract's multiple.
+        overlap: as for :func:`run_tiled`.
+        contract: what the network needs.
+        even: make the tiles as small as their number allows, so that less is computed twice.
+
+    Returns:
+        Height and width of a tile, and the :func:`blending_windows` of the rows and of the columns. They cover the
+        image padded to the contract, so the last ones may go beyond it.
+
+    Raises:
+        ConfigError: ``overlap`` is negative or more than half the tile.
+    """
+    step = contract.multiple_of
+    side = padded_size(side, step, contract.minimum)
+    if overlap is None:
+        overlap = min(contract.overlap, side // 2)
+    if not 0 <= overlap <= side // 2:
+        raise ConfigError(f'overlap={overlap} with tile={side}: the overlap must lie between 0 and half the tile')
+    overlap = min(-(-overlap // step) * step, side - step)
+    # A tile of a network that sees a neighbourhood only is exact away from its border. Others differ everywhere by
+    # a little, and it takes a broad ramp to hide it.
+    trim = overlap // 2 if contract.tiling == 'supported' else overlap // 4
+    sizes = [padded_size(size, step, contract.minimum) for size in (height, width)]
+    tiles = [min(side, size) for size in sizes]
+    if even:
+        tiles = [even_tile(size, length, overlap, step) for size, length in zip(sizes, tiles, strict=True)]
+    return tiles, [
+        blending_windows(size, tile_starts(size, length, min(overlap, length - 1), step), length, trim)
+        for size, length in zip(sizes, tiles, strict=True)
+    ]
+
+
 def run_tiled(
     network: Callable[..., Tensor],
     images: tuple[Tensor, ...],
@@ -139,24 +178,7 @@ def run_tiled(
             progress(1, 1)
         return whole
 
-    side = padded_size(side, contract.multiple_of, contract.minimum)
-    step = contract.multiple_of
-    if overlap is None:
-        overlap = min(contract.overlap, side // 2)
-    if not 0 <= overlap <= side // 2:
-        raise ConfigError(f'overlap={overlap} with tile={side}: the overlap must lie between 0 and half the tile')
-    overlap = min(-(-overlap // step) * step, side - step)
-    # A tile of a network that sees a neighbourhood only is exact away from its border. Others differ everywhere by
-    # a little, and it takes a broad ramp to hide it.
-    trim = overlap // 2 if contract.tiling == 'supported' else overlap // 4
-    sizes = [padded_size(size, step, contract.minimum) for size in (height, width)]
-    tiles = [min(side, size) for size in sizes]
-    if tile == 'auto':
-        tiles = [even_tile(size, length, overlap, step) for size, length in zip(sizes, tiles, strict=True)]
-    grids = [
-        blending_windows(size, tile_starts(size, length, min(overlap, length - 1), step), length, trim)
-        for size, length in zip(sizes, tiles, strict=True)
-    ]
+    tiles, grids = tile_grid(height, width, side, overlap, contract, even=tile == 'auto')
     output: Tensor | None = None
     done, total = 0, len(grids[0]) * len(grids[1])
     for top, rows in grids[0]:
