@@ -78,7 +78,7 @@ def _voc_fog(args: argparse.Namespace) -> int:
     done = make_fog_set(sources, args.dir, settings, args.test_every, args.test_list and read_list(args.test_list),
                         args.val_fraction, args.workers or os.cpu_count() or 1)
     if done['dropped']:
-        print(f"left out of training, because a test image is the same file: {', '.join(done['dropped'])}")
+        print(f"left out of training, because a test image has the same pixels: {', '.join(done['dropped'])}")
     print(f"{args.dir}: {done['train']} training and {done['test']} test pairs")
     return 0
 

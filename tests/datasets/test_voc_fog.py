@@ -375,7 +375,8 @@ def test_a_prepared_set_is_read_by_the_raccoon_config(tmp_path):
         path = source / 'annotations' / f'r {index}.xml'
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(format_voc(f'r {index}.jpg', (30, 40), [VOCObject('raccoon', (2, 3, 30, 25))]))
-    assert main(['prepare', 'voc-fog', str(source), str(tmp_path / 'fog'), '--workers', '1']) == 0
+    assert main(['prepare', 'voc-fog', str(source), str(tmp_path / 'fog'), '--workers', '1',
+                 '--val-fraction', '0.1']) == 0
     config = Config.fromfile(str(BASE / 'raccoon_fog.py'))
     sizes = []
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
