@@ -211,12 +211,14 @@ def foggy_driving(root: Path, text: str, name: str = 'test/web/web_1') -> str:
 def test_foggy_driving_boxes_and_names(tmp_path, warned):
     text = '0 1 2 30 40\n1 5 5 9 20\n2 5 5 20 20\n3 5 5 20 20\n\n4 5 5 20 20\n6 5 5 20.5 20\n7 5 5 20 20\n'
     found = FoggyDriving(foggy_driving(tmp_path, text))
-    assert found.get_cat_ids(0) == [2, 0, 1, 4, 3] and found.get_data_info(0)['img_id'] == 'test/web/web_1'[-5:]
+    assert found.get_cat_ids(0) == [2, 0, 1, 4, 3] and found.get_data_info(0)['img_id'] == 'web_1'
     assert found.get_data_info(0)['instances'][0]['bbox'] == [1, 2, 30, 40]
     assert warned == ['FoggyDriving: 2 boxes of other classes left out (truck 1, rider 1)']
-    foggy_driving(tmp_path, '', 'test/public/other')
-    assert [len(one['gt_bboxes']) if 'gt_bboxes' in one else len(one['instances'])
-            for one in FoggyDriving(str(tmp_path))] == [0, 5]
+    foggy_driving(tmp_path, '', 'test_extra/public/other')
+    assert [len(FoggyDriving(str(tmp_path), split)) for split in ('test', 'test_extra', None)] == [1, 1, 2]
+    with pytest.raises(ConfigError, match="'test', 'test_extra'"):
+        FoggyDriving(str(tmp_path), 'val')
+    assert [len(one['instances']) for one in FoggyDriving(str(tmp_path))] == [0, 5]
     for line in ('8 1 2 3 4', '-1 1 2 3 4', '0 1 2 3', 'car 1 2 3 4', '0.5 1 2 3 4'):
         with pytest.raises(DataError, match='line 2: want'):
             FoggyDriving(foggy_driving(tmp_path, f'0 1 2 30 40\n{line}\n'))
