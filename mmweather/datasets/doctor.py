@@ -109,7 +109,7 @@ class Report:
 
 
 def groups_of_folder(root: str | Path) -> list[Group]:
-    """Groups of a data set on disk: the layouts of RoadScene-rain and VOC-FOG, or else every folder that holds images.
+    """Groups of a data set on disk: the RoadScene-rain layout, or else every folder that holds images.
 
     Raises:
         DataError: there is no such folder or no image in it.
@@ -159,6 +159,7 @@ def groups_of_config(path: str | Path) -> list[Group]:
     from mmengine.config import Config
 
     from ..registry import DATASETS
+    from .paired import PairedImageDataset
     try:
         config = Config.fromfile(str(path))
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
@@ -170,7 +171,8 @@ def groups_of_config(path: str | Path) -> list[Group]:
         for one in _innermost(loader.get('dataset') or {}):
             root = Path(one.get('data_root') or '').absolute()
             kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
-            if isinstance(kind, type) and getattr(kind, 'FLAT_FOLDERS', False):
+            flat = getattr(kind, 'FLAT_FOLDERS', False)
+            if isinstance(kind, type) and (issubclass(kind, PairedImageDataset) or flat):
                 dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
                 folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()
                            if key != 'ann'}

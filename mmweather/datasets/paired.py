@@ -82,6 +82,14 @@ def read_quarantine(path: str | Path) -> set[str]:
     return {entry.replace('\\', '/') for entry in entries}
 
 
+def hold_out(stems: list[str], holdout: Mapping[str, Any] | None) -> list[str]:
+    """The part of the sorted stems that a checked ``holdout`` leaves; all without one."""
+    if not holdout:
+        return stems
+    wanted = holdout['part'] == 'val'
+    return [stem for rank, stem in enumerate(stems) if (rank % holdout['every'] == holdout['offset']) == wanted]
+
+
 def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
     """``holdout`` of :class:`PairedImageDataset` with its defaults filled in.
 
@@ -100,14 +108,6 @@ def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(offset, int) or not 0 <= offset < every:
         raise ConfigError(f'holdout.offset must lie in 0..{every - 1}, got {offset!r}')
     return value
-
-
-def hold_out(stems: list[str], holdout: Mapping[str, Any] | None) -> list[str]:
-    """The part of the sorted stems that a checked ``holdout`` leaves; all without one."""
-    if not holdout:
-        return stems
-    wanted = holdout['part'] == 'val'
-    return [stem for rank, stem in enumerate(stems) if (rank % holdout['every'] == holdout['offset']) == wanted]
 
 
 @DATASETS.register_module()
@@ -137,8 +137,6 @@ class PairedImageDataset(BaseDataset):
     """
 
     METAINFO = {'dataset_type': 'paired_image', 'task_name': 'restoration'}
-    FLAT_FOLDERS = True
-    """The images of a key lie in one folder under their stems, so that ``mmweather check`` can list them."""
 
     def __init__(self,
                  data_root: str = '',

@@ -85,7 +85,7 @@ class PairedDetDataset(XMLDataset):
         'palette': [(220, 20, 60), (119, 11, 32), (0, 0, 142), (0, 0, 230), (0, 60, 100)],
     }
     FLAT_FOLDERS = True
-    """See :attr:`~mmweather.datasets.paired.PairedImageDataset.FLAT_FOLDERS`."""
+    """The images of a key lie in one folder under their stems, so that ``mmweather check`` can list them."""
     ANNOTATED = True
     """Whether each image has an annotation file in the folder ``ann``."""
 
