@@ -57,7 +57,7 @@ class Group:
         name: of the split, as in ``train``.
         root: folder that quarantine entries are relative to.
         folders: one folder a key; a single key means that nothing is paired.
-        dataset: chooses among the stems if given (``PairedImageDataset``, ``PairedDetDataset``).
+        dataset: chooses among the stems if given (``PairedImageDataset``).
     """
 
     name: str
