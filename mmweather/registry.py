@@ -28,6 +28,7 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
+        'mmweather.models.common.det_preprocessor': ('PairedDetPreprocessor', ),
         'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
@@ -59,6 +60,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
+        'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
         'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
         'mmweather.datasets.rice': ('RICE', ),
     },
@@ -66,6 +69,10 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
         'mmweather.datasets.transforms.paired': ('PairedResize', 'PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.paired_det': (
+            'LoadDetImage', 'LoadCleanImage', 'PairedTransform', 'PairedMosaic', 'PairedMixUp', 'PairedRandomAffine'),
+        'mmweather.datasets.transforms.fog_augment': ('PublishedFogAugment', 'Letterbox'),
+        'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
         'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
     },
     'data sampler': {

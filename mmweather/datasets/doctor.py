@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
+from ..synthesis.fog_set import CLEAN, FOGGY
 from ..utils.atomic import write_json
 from ..utils.images import is_image_file, read_image
 from ..utils.rasters import Raster
@@ -152,6 +153,10 @@ def groups_of_folder(root: str | Path) -> list[Group]:
             folders = {key: base / folder for key, folder in layout.items()}
             clean = base / 'Vis/clean'
             groups.append(Group(name, root, {**folders, 'clean': clean} if clean.is_dir() else folders))
+    for split, foggy in FOGGY.items():
+        folders = {'img': root / split / foggy, 'clean_img': root / split / CLEAN}
+        if folders['img'].is_dir():
+            groups.append(Group(split, root, folders))
     if groups:
         return groups
     for folder, _, names in sorted(os.walk(root)):
@@ -190,9 +195,11 @@ def groups_of_config(path: str | Path) -> list[Group]:
         for one in innermost(loader.get('dataset') or {}):
             root = Path(one.get('data_root') or '').absolute()
             kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
-            if isinstance(kind, type) and issubclass(kind, PairedImageDataset):
+            flat = getattr(kind, 'FLAT_FOLDERS', False)
+            if isinstance(kind, type) and (issubclass(kind, PairedImageDataset) or flat):
                 dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
-                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()}
+                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()
+                           if key != 'ann'}
                 groups.append(Group(name, Path(dataset.data_root).absolute(), folders, dataset))
             elif isinstance(kind, type) and issubclass(kind, SEN12MSCR):
                 groups.append(sentinel_group(name, DATASETS.build({**one, 'pipeline': [], 'lazy_init': True}).index()))
