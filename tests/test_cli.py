@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,11 +71,16 @@ def test_overview_lists_the_commands_and_imports_nothing_heavy():
 
 
 def test_overview_is_fast():
+    # CPU seconds: those of the clock depend on what else runs.
+    def spent():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = spent()
         assert command('--help').returncode == 0
-        times.append(time.perf_counter() - started)
+        times.append(spent() - before)
     assert min(times) < 0.3, times
 
 
