@@ -50,6 +50,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.backbone': ('DTFEDarknet', ),
         'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
         'mmweather.models.togethernet.network': ('TogetherNetwork', ),
+        'mmweather.models.togethernet.restoration': ('RestorationHead', ),
+        'mmweather.models.togethernet.detector': ('TogetherNet', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
         'mmweather.models.heatnet.critic': ('DomainCritic', ),
     },

@@ -50,7 +50,11 @@ class ModulatedDeformConv(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False)
         self.conv_offset = nn.Conv2d(in_channels, 3 * self.taps, kernel_size, padding=padding)
         self.zero_offsets = zero_offsets
-        if zero_offsets:
+        self.reset_offsets()
+
+    def reset_offsets(self) -> None:
+        """Zero the predictor if it is to start at zero; to be called after a general initialisation."""
+        if self.zero_offsets:
             nn.init.zeros_(self.conv_offset.weight)
             nn.init.zeros_(self.conv_offset.bias)
 
