@@ -68,10 +68,14 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
     },
+    'parameter scheduler': {
+        'mmweather.engine.schedulers': ('WarmCosineLR', ),
+    },
     'loop': {
         'mmweather.engine.loops': ('SeededIterBasedTrainLoop', ),
     },
     'hook': {
+        'mmweather.engine.hooks.class_count': ('ClassCountHook', ),
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),

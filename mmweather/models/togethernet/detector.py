@@ -68,7 +68,7 @@ class TogetherNet(SingleStageDetector):
     input and of its padded size, the restoration head's loss on it is added; samples without one train detection only.
 
     Images of any size work: in the network they are padded at the right and the bottom, with zeros, to multiples of
-    32 and at least 128.
+    32 and at least 128.  A centred letterbox (``pad_param`` of the sample) is undone in the predictions.
 
     Args:
         arch: ``'tiny'``, ``'s'`` (the published one), ``'m'``, ``'l'``, ``'x'``, or depth and width factors; it sets
@@ -166,9 +166,7 @@ class TogetherNet(SingleStageDetector):
         maps = self.bbox_head(self.neck(features))
         # SimOTA and the boxes' exponentials need the digits and the range of float32.
         with torch.autocast(batch_inputs.device.type, enabled=False):
-            instances, ignored, metas = unpack_gt_instances(batch_data_samples)
-            exact = ([x.float() for x in level] for level in maps)
-            losses = self.bbox_head.loss_by_feat(*exact, instances, metas, ignored)
+            losses = self._detection_losses([[x.float() for x in kind] for kind in maps], batch_data_samples)
         losses = {name: self.detection_weight * value for name, value in losses.items()}
         if self.restoration_head is not None:
             clear = [sample.get('clean_img') for sample in batch_data_samples]
@@ -176,6 +174,15 @@ class TogetherNet(SingleStageDetector):
             clear = [None if image is None else self._fitted(image) for image in clear]
             losses.update(self.restoration_head.loss(features, clear))
         return losses
+
+    def _detection_losses(self, maps: list[list[Tensor]], samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
+        total = sum(x.sum() for kind in maps for x in kind)
+        if not torch.isfinite(total):
+            # SimOTA stops within PyTorch on such values; a loss that is NaN is told by name (NonFiniteLossHook).
+            names = ('loss_cls', 'loss_bbox', 'loss_obj', *(['loss_l1'] if self.bbox_head.use_l1 else ()))
+            return dict.fromkeys(names, total * float('nan'))
+        instances, ignored, metas = unpack_gt_instances(samples)
+        return self.bbox_head.loss_by_feat(*maps, instances, metas, ignored)
 
     def _check(self, images: Tensor, samples: Sequence[Any]) -> None:
         # One number, so that an accelerator is waited for once.
@@ -217,6 +224,9 @@ class TogetherNet(SingleStageDetector):
             raise ConfigError('the restored image is asked for, but model.restoration_head is False')
         features = self.backbone(self._fitted(batch_inputs))
         results = self.bbox_head.predict(self.neck(features), batch_data_samples, rescale=rescale)
+        if rescale:
+            for result, sample in zip(results, batch_data_samples, strict=True):
+                _undo_offset(result.bboxes, sample.metainfo)
         samples = self.add_pred_to_datasample(batch_data_samples, results)
         if restore:
             for sample, image in zip(samples, self._pictures(features), strict=True):
@@ -237,12 +247,13 @@ class TogetherNet(SingleStageDetector):
         """Cut the padding off and, with ``rescale``, undo the resizing."""
         shape = meta.get('img_shape', padded)[:2]
         original = meta.get('ori_shape', shape)[:2]
+        top, left = _offset(meta)
         # Padding in the pipeline counts as part of img_shape; only the factors tell the content.
         factors = meta.get('scale_factor')
         if factors is not None:
             content = [round(side * factor) for side, factor in zip(original, (factors[1], factors[0]), strict=True)]
             shape = [min(a, b) for a, b in zip(content, shape, strict=True)]
-        image = image[:, :max(shape[0], 1), :max(shape[1], 1)]
+        image = image[:, top:top + max(shape[0], 1), left:left + max(shape[1], 1)]
         if rescale and tuple(image.shape[-2:]) != tuple(original):
             image = F.interpolate(image[None], tuple(original), mode='bilinear', align_corners=False,
                                   antialias=True)[0]
@@ -251,3 +262,16 @@ class TogetherNet(SingleStageDetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> tuple:
         """Raw maps of the head: class scores, boxes and objectness, finest level first."""
         return self.bbox_head(self.extract_feat(batch_inputs))
+
+
+def _offset(meta: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows and columns before the image in its canvas (``pad_param``: top, bottom, left, right)."""
+    padding = meta.get('pad_param')
+    return (0, 0) if padding is None else (int(padding[0]), int(padding[2]))
+
+
+def _undo_offset(boxes: Tensor, meta: Mapping[str, Any]) -> None:
+    """Shift boxes that mmdet scaled back, in place: it knows padding at the right and the bottom only."""
+    top, left = _offset(meta)
+    if top or left:
+        boxes -= boxes.new_tensor((left, top)).div(boxes.new_tensor(meta['scale_factor'])).repeat(2)

@@ -72,9 +72,11 @@ class ModulatedDeformConv(nn.Module):
         offset, mask = self.predict(x)
         # torchvision has no half-precision kernel on every device, and positions need the digits.
         exact = torch.promote_types(x.dtype, torch.float32)
-        out = deform_conv2d(x.to(exact), offset.to(exact), self.conv.weight.to(exact), padding=self.conv.padding,
+        # A position that is NaN makes torchvision's kernel read anywhere in memory. It is kept out, and put back below.
+        safe = offset.to(exact).nan_to_num(nan=0.0)
+        out = deform_conv2d(x.to(exact), safe, self.conv.weight.to(exact), padding=self.conv.padding,
                             mask=mask.to(exact))
-        return out.to(offset.dtype)
+        return (out + 0 * offset.detach().to(exact).sum()).to(offset.dtype)
 
 
 class TransformerLayer(nn.Module):

@@ -117,11 +117,12 @@ def load_start(model: nn.Module, path: str, layout: str = 'auto') -> dict[str, l
     state, own = adapt(_read(path), model, path, layout), model.state_dict()
     fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
     if f'{_STEM}.conv.weight' not in fits:
-        raise CheckpointError(f"'{path}' (model.start_from) has a stem of {len(state[f'{_STEM}.conv.weight'])} channels, "
-                              f"this model one of {len(own[f'{_STEM}.conv.weight'])}: give the checkpoint of the same "
-                              'width, or another model.arch')
+        theirs, mine = (len(each[f'{_STEM}.conv.weight']) for each in (state, own))
+        raise CheckpointError(f"'{path}' (model.start_from) has a stem of {theirs} channels, this model one of {mine}: "
+                              'give the checkpoint of the same width, or another model.arch')
     report = dict(taken=sorted(fits), fresh=sorted(own.keys() - state.keys()),
-                  other_shape=sorted((own.keys() & state.keys()) - fits.keys()), unused=sorted(state.keys() - own.keys()))
+                  other_shape=sorted((own.keys() & state.keys()) - fits.keys()),
+                  unused=sorted(state.keys() - own.keys()))
     model.load_state_dict({**own, **fits})
     print_log(f'{path}: {len(fits)} of {len(own)} entries are taken; other shape: {_grouped(report["other_shape"])}; '
               f'not in the checkpoint, freshly initialised: {_grouped(report["fresh"])}; not used: '

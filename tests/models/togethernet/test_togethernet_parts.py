@@ -67,6 +67,17 @@ def test_zero_offsets_make_half_a_convolution():
     assert torch.allclose(module(x), 0.5 * F.conv2d(x, module.conv.weight, padding=1), atol=1e-6)
 
 
+def test_positions_that_are_not_numbers_give_nan_and_no_crash():
+    module = ModulatedDeformConv(4, 4)
+    with torch.no_grad():
+        module.conv_offset.bias[3] = float('nan')
+    out = module(torch.randn(1, 4, 16, 16))
+    assert out.isnan().all()
+    with torch.no_grad():
+        module.conv_offset.bias[3] = 1e30
+        assert torch.isfinite(module(torch.randn(1, 4, 16, 16))).all()
+
+
 def test_deformable_convolution_under_autocast():
     module = ModulatedDeformConv(4, 4)
     x = torch.randn(1, 4, 6, 6)
