@@ -28,6 +28,7 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
+        'mmweather.models.common.det_preprocessor': ('PairedDetPreprocessor', ),
         'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
@@ -59,11 +60,17 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
+        'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
         'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.paired_det': (
+            'LoadDetImage', 'LoadCleanImage', 'PairedTransform', 'PairedMosaic', 'PairedMixUp', 'PairedRandomAffine'),
+        'mmweather.datasets.transforms.fog_augment': ('PublishedFogAugment', 'Letterbox'),
+        'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),

@@ -82,7 +82,12 @@ def read_quarantine(path: str | Path) -> set[str]:
     return {entry.replace('\\', '/') for entry in entries}
 
 
-def _check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
+def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
+    """``holdout`` of :class:`PairedImageDataset` with its defaults filled in.
+
+    Raises:
+        ConfigError: a key is unknown or a value is out of range.
+    """
     known = {'every', 'offset', 'part'}
     if set(holdout) - known:
         raise ConfigError(f"holdout has no key {shorten(map(repr, set(holdout) - known))}; it takes {sorted(known)}")
@@ -95,6 +100,14 @@ def _check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(offset, int) or not 0 <= offset < every:
         raise ConfigError(f'holdout.offset must lie in 0..{every - 1}, got {offset!r}')
     return value
+
+
+def hold_out(stems: list[str], holdout: Mapping[str, Any] | None) -> list[str]:
+    """The part of the sorted stems that a checked ``holdout`` leaves; all without one."""
+    if not holdout:
+        return stems
+    wanted = holdout['part'] == 'val'
+    return [stem for rank, stem in enumerate(stems) if (rank % holdout['every'] == holdout['offset']) == wanted]
 
 
 @DATASETS.register_module()
@@ -137,7 +150,7 @@ class PairedImageDataset(BaseDataset):
         data_prefix = dict(data_prefix or {})
         if not data_prefix:
             raise ConfigError("data_prefix is empty; name one folder a key, as in dict(img='input', gt='target')")
-        self.holdout = _check_holdout(holdout) if holdout is not None else None
+        self.holdout = check_holdout(holdout) if holdout is not None else None
         self.quarantine = quarantine
         super().__init__(
             ann_file=str(ann_file or ''), data_root=str(data_root or ''), data_prefix=data_prefix,
@@ -174,11 +187,7 @@ class PairedImageDataset(BaseDataset):
         return stems
 
     def _held(self, stems: list[str]) -> list[str]:
-        if not self.holdout:
-            return stems
-        every, offset = self.holdout['every'], self.holdout['offset']
-        wanted = self.holdout['part'] == 'val'
-        return [stem for rank, stem in enumerate(stems) if (rank % every == offset) == wanted]
+        return hold_out(stems, self.holdout)
 
     def select(self, every_stem: Iterable[str]) -> list[str]:
         """Which of the stems belong to this data set by ``ann_file`` and ``holdout``; the quarantine is not applied.

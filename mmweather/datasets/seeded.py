@@ -44,6 +44,10 @@ class SeededDataset(Dataset):
         """The wrapped data set's description of sample ``idx``."""
         return self.dataset.get_data_info(int(idx))
 
+    def update_skip_type_keys(self, skip_type_keys: list[str]) -> None:
+        """Tell the wrapped ``mmdet.MultiImageMixDataset`` what to skip, as ``mmdet.YOLOXModeSwitchHook`` asks."""
+        self.dataset.update_skip_type_keys(skip_type_keys)
+
     def __len__(self) -> int:
         return len(self.dataset)
 

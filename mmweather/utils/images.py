@@ -161,6 +161,25 @@ def read_image(path: str | Path, mode: str = 'rgb') -> np.ndarray:
     return np.require(array, requirements=['C', 'W'])
 
 
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of a picture as :func:`read_image` would give it, from the head of the file.
+
+    Raises:
+        DataError: the file is missing, or is not a picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with Image.open(path) as image:
+                width, height = image.size
+                turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except FileNotFoundError:
+        raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
+    except Exception as error:  # noqa: BLE001  see read_image
+        raise DataError(f"'{path}' is not an image that can be decoded; replace it or move it away") from error
+    return (width, height) if turned else (height, width)
+
+
 def encode_image(array: np.ndarray, extension: str = '.png', quality: int = 95) -> bytes:
     """Encode a picture.
 
