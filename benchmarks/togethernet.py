@@ -84,7 +84,7 @@ def report(title: str, calls: dict[str, Call], repeats: int, same: tuple[str, st
     if set(same) <= set(results):
         a, b = (results[name] for name in same)
         gap = ((a - b).abs().max() / b.abs().max()).item()
-        print(f'| | | largest difference between {same[0]} and {same[1]}, relative to the largest value: {gap:.1e} | | |')
+        print(f'| | | greatest difference of {same[0]} and {same[1]}, relative to the largest value: {gap:.1e} | | |')
 
 
 def yolox() -> nn.Module:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from mmweather.registry import MODELS
 
+from .sampling import without_autocast
+
 
 def _upward(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
@@ -58,7 +60,7 @@ def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, scale: int = 4
         (B, O, H * scale, W * scale), float32 or wider.
     """
     exact = torch.promote_types(x.dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         x, weight, bias = x.to(exact), weight.to(exact), bias.to(exact)
         b, c, h, w = x.shape
         out, _, k, _ = weight.shape

@@ -18,6 +18,7 @@ from mmweather.models.common.padding import padded_size
 from mmweather.registry import MODELS
 
 from .network import published_head, published_initialisation
+from .sampling import without_autocast
 from .start import load_start
 
 #: Depth and width factors, as YOLOX names them.
@@ -165,7 +166,7 @@ class TogetherNet(SingleStageDetector):
         features = self.backbone(self._fitted(batch_inputs))
         maps = self.bbox_head(self.neck(features))
         # SimOTA and the boxes' exponentials need the digits and the range of float32.
-        with torch.autocast(batch_inputs.device.type, enabled=False):
+        with without_autocast(batch_inputs):
             losses = self._detection_losses([[x.float() for x in kind] for kind in maps], batch_data_samples)
         losses = {name: self.detection_weight * value for name, value in losses.items()}
         if self.restoration_head is not None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .sampling import deform_by_matrices
+from .sampling import deform_by_matrices, without_autocast
 
 
 class ConvNormAct(nn.Module):
@@ -77,7 +77,7 @@ class ModulatedDeformConv(nn.Module):
         exact = torch.promote_types(x.dtype, torch.float32)
         # A position that is NaN makes torchvision's kernel read anywhere in memory. It is kept out, and put back below.
         safe = offset.to(exact).nan_to_num(nan=0.0)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             out = self._sample(x.to(exact), safe, self.conv.weight.to(exact), mask.to(exact))
         return (out + 0 * offset.detach().to(exact).sum()).to(offset.dtype)
 

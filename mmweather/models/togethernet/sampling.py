@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
+
+
+def without_autocast(x: Tensor) -> contextlib.AbstractContextManager:
+    """Context in which operators keep the types of their inputs, on the device of ``x``."""
+    if not torch.amp.is_autocast_available(x.device.type):  # the meta device
+        return contextlib.nullcontext()
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _corners(place: Tensor, size: int) -> tuple[list[Tensor], list[Tensor]]:
