@@ -10,4 +10,4 @@ model = dict(
         bgr_to_rgb=True,
         pad_size_divisor=32,
         minimum_size=128),
-    test_cfg=dict(score_thr=0.001, nms=dict(type='nms', iou_threshold=0.65), restore=False))
+    test_cfg=dict(score_thr=0.001, nms=dict(iou_threshold=0.65), restore=False))

@@ -19,7 +19,3 @@ auto_scale_lr = dict(enable=False, base_batch_size=16)
 train_cfg = dict(type='mmengine.EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
 val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=True),
-    checkpoint=dict(by_epoch=True, interval=5, max_keep_ckpts=3))
-log_processor = dict(by_epoch=True)

@@ -19,7 +19,7 @@ from mmweather.registry import MODELS
 
 from .network import published_head, published_initialisation
 from .sampling import without_autocast
-from .start import load_start
+from .start import load_start, mmdet_checkpoint
 
 #: Depth and width factors, as YOLOX names them.
 ARCHITECTURES = {'tiny': (0.33, 0.375), 's': (0.33, 0.5), 'm': (0.67, 0.75), 'l': (1.0, 1.0), 'x': (1.33, 1.25)}
@@ -86,7 +86,7 @@ class TogetherNet(SingleStageDetector):
         published_frozen_attention: leave the attention's input projection as it was initialised. The published
             training never gives it to the optimizer.
         start_from: checkpoint of a YOLOX or TogetherNet that initialises what it fits: mmdet's, Megvii's or a
-            published one; a file or an address.
+            published one; a file or an address, or ``'mmdet'`` for mmdet's public COCO weights of this ``arch``.
         start_input: what that network takes: ``'auto'`` (by the layout), ``'bgr255'`` or ``'imagenet'``, see
             :func:`~mmweather.models.togethernet.start.load_start`.
         train_cfg: assigner, by default SimOTA as published.
@@ -120,7 +120,8 @@ class TogetherNet(SingleStageDetector):
             init_cfg=init_cfg)
         self.detection_weight = detection_weight
         self.published_init = published_init
-        self.start_from, self.start_input = start_from, start_input
+        self.start_from = mmdet_checkpoint(arch) if start_from == 'mmdet' else start_from
+        self.start_input = start_input
         self.restoration_head = None
         if restoration_head is not False:
             given = None if restoration_head in (None, True) else restoration_head

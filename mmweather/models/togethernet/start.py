@@ -10,11 +10,19 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmweather.errors import CheckpointError
+from mmweather.errors import CheckpointError, ConfigError
 from mmweather.utils.checkpoint import load_checkpoint, unwrap_state_dict
 
 from .official import convert
 
+#: mmdet's public YOLOX, trained on COCO, by the name of the architecture.
+MMDET = {
+    'tiny': 'yolox_tiny_8x8_300e_coco/yolox_tiny_8x8_300e_coco_20211124_171234-b4047906.pth',
+    's': 'yolox_s_8x8_300e_coco/yolox_s_8x8_300e_coco_20211121_095711-4592a793.pth',
+    'l': 'yolox_l_8x8_300e_coco/yolox_l_8x8_300e_coco_20211126_140236-d3bd2b23.pth',
+    'x': 'yolox_x_8x8_300e_coco/yolox_x_8x8_300e_coco_20211126_140254-1ef88d67.pth',
+}
+_MMDET_ROOT = 'https://download.openmmlab.com/mmdetection/v2.0/yolox/'
 _STEM = 'backbone.stem.conv'
 _IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
@@ -53,6 +61,18 @@ def _normalisation(model: nn.Module) -> tuple[Tensor, Tensor, bool]:
     if mean is None or std is None:
         return torch.zeros(3), torch.ones(3), swap
     return *(value.detach().cpu().flatten().expand(3) for value in (mean, std)), swap
+
+
+def mmdet_checkpoint(arch: Any) -> str:
+    """Address of mmdet's public YOLOX of an architecture.
+
+    Raises:
+        ConfigError: mmdet has none.
+    """
+    if not isinstance(arch, str) or arch not in MMDET:
+        raise ConfigError(f"model.start_from='mmdet': mmdet publishes YOLOX {', '.join(MMDET)}, none of "
+                          f'model.arch={arch!r}; give a file, or None')
+    return _MMDET_ROOT + MMDET[arch]
 
 
 def _read(path: str) -> dict[str, Any]:
