@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from .start import load_start, mmdet_checkpoint
 #: Depth and width factors, as YOLOX names them.
 ARCHITECTURES = {'tiny': (0.33, 0.375), 's': (0.33, 0.5), 'm': (0.67, 0.75), 'l': (1.0, 1.0), 'x': (1.33, 1.25)}
 _STRIDE, _MINIMUM = 32, 128
+# mmdet's SPP layer and SimOTA use the old name in every iteration, and each use would break the progress bar.
+warnings.filterwarnings('ignore', r'`torch\.cuda\.amp\.autocast', FutureWarning, r'mmdet\.')
 
 
 def detector_parts(arch: str | tuple[float, float], num_classes: int) -> dict[str, dict[str, Any]]:
