@@ -32,6 +32,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
+        'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
         'mmweather.models.nitedr.cleannet': ('CleanNet', ),
         'mmweather.models.nitedr.fusion': ('LuminanceFusion', ),
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
@@ -40,6 +41,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
         'mmweather.models.aca_crnet.network': ('ACACRNet', ),
         'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
+        'mmweather.models.aca_crnet.restorer': ('CloudRemover', ),
         'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
         'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
         'mmweather.models.ssdie_net.msff': ('MSFF', ),
@@ -62,15 +64,18 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.seeded': ('SeededDataset', ),
         'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
         'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
+        'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
+        'mmweather.datasets.rice': ('RICE', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
-        'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
+        'mmweather.datasets.transforms.paired': ('PairedResize', 'PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
         'mmweather.datasets.transforms.paired_det': (
             'LoadDetImage', 'LoadCleanImage', 'PairedTransform', 'PairedMosaic', 'PairedMixUp', 'PairedRandomAffine'),
         'mmweather.datasets.transforms.fog_augment': ('PublishedFogAugment', 'Letterbox'),
         'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
+        'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
@@ -91,6 +96,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+        'mmweather.evaluation.band_metrics': ('BandMetrics', ),
     },
 }
 

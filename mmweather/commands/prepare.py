@@ -10,6 +10,9 @@ EXAMPLE = """examples:
   mmweather prepare mini data/mini
   mmweather prepare mini data/mini --seed 1 --train 48 --test 12 --only roadscene-rain
   mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain
+  mmweather prepare rice ~/downloads/RICE1 data/rice1
+  mmweather prepare rice ~/downloads/RICE2 data/rice2 --lists my_splits
+  mmweather prepare sen12ms-cr ~/downloads/SEN12MSCR data/sen12mscr
   mmweather prepare voc-fog VOCdevkit/VOC2012 data/my_fog --val-fraction 0.1
   mmweather prepare voc-fog coco data/my_fog --annotations coco/boxes.json --depth coco/depth"""
 
@@ -40,6 +43,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     real.add_argument('source', metavar='SRC', help='folder that holds train and test')
     real.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/roadscene_rain')
     real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    sentinel = sets.add_parser(
+        'sen12ms-cr', help='link or copy the complete triplets of a downloaded SEN12MS-CR into place')
+    sentinel.add_argument('source', metavar='SRC', help='folder with the unpacked archives, in any layout in use')
+    sentinel.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/sen12mscr')
+    sentinel.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    sentinel.add_argument('--splits', default='published', metavar='FILE.json',
+                          help='lists of scenes, {"train": ["ROIs1158_spring_1", ...], "val": [...], "test": [...]} '
+                          '(default: the published lists)')
+    rice = sets.add_parser('rice', help='check a downloaded RICE1 or RICE2, link or copy it into place, and split it')
+    rice.add_argument('source', metavar='SRC', help='folder that holds cloud and label')
+    rice.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/rice1 or data/rice2')
+    rice.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    rice.add_argument('--lists', metavar='DIR', help='folder with train.txt, test.txt and perhaps val.txt to split by')
+    rice.add_argument('--test-every', type=_positive, default=5, metavar='N',
+                      help='one image out of so many is for testing (default: 5)')
+    rice.add_argument('--val-every', type=_positive, default=8, metavar='N',
+                      help='one of the rest out of so many is for validation (default: 8)')
+    rice.add_argument('--split-seed', type=int, metavar='N', help='shuffle before dividing (default: sorted order)')
     _add_voc_fog(sets.add_parser('voc-fog', help='lay fog on a PASCAL VOC or COCO set, in the layout of VOC-FOG'))
 
 
@@ -78,7 +99,7 @@ def _voc_fog(args: argparse.Namespace) -> int:
     done = make_fog_set(sources, args.dir, settings, args.test_every, args.test_list and read_list(args.test_list),
                         args.val_fraction, args.workers or os.cpu_count() or 1)
     if done['dropped']:
-        print(f"left out of training, because a test image is the same file: {', '.join(done['dropped'])}")
+        print(f"left out of training, because a test image has the same pixels: {', '.join(done['dropped'])}")
     print(f"{args.dir}: {done['train']} training and {done['test']} test pairs")
     return 0
 
@@ -90,6 +111,22 @@ def run(args: argparse.Namespace) -> int:
         root = make_mini(args.dir, seed=args.seed, train=args.train, test=args.test, size=tuple(args.size),
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
+        return 0
+    if args.dataset == 'sen12ms-cr':
+        from ..datasets.sen12mscr_install import INCOMPLETE_FILE, install_sen12mscr
+        counts = install_sen12mscr(args.source, args.dir, copy=args.copy, splits=args.splits)
+        print(f"{args.dir}: {counts['train']} training, {counts['val']} validation and {counts['test']} test triplets")
+        if counts['incomplete']:
+            print(f"left out: {counts['incomplete']} incomplete patches, listed in {INCOMPLETE_FILE}")
+        if counts['unlisted']:
+            print(f"left out: {counts['unlisted']} patches of scenes that are in no list")
+        return 0
+    if args.dataset == 'rice':
+        from ..datasets.rice import install_rice
+        counts = install_rice(args.source, args.dir, copy=args.copy, lists=args.lists, test_every=args.test_every,
+                              val_every=args.val_every, seed=args.split_seed)
+        print(f"{args.dir}: {counts['train']} training, {counts['val']} validation and {counts['test']} test images "
+              f'({args.dir}/splits)')
         return 0
     if args.dataset == 'voc-fog':
         return _voc_fog(args)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
+from ..synthesis.fog_set import CLEAN, FOGGY
 from ..utils.atomic import write_json
 from ..utils.images import is_image_file, read_image
+from ..utils.rasters import Raster
+from .leakage import innermost, leak_message, shared_by_loaders
+from .sen12mscr_layout import find_layout
 
 MENDS = {
     'folder': 'check data_root and data_prefix, or put the images there',
@@ -23,8 +28,10 @@ MENDS = {
     'same stem': 'keep one file of each stem',
     'unpaired': 'add the partner or remove the file',
     'size': 'register and crop the images of a sample to one size',
+    'grid': 'bring the images of a sample to one grid, or leave the sample out',
     'duplicate': 'remove one of the two',
     'leak': 'remove the image from one of the two splits',
+    'scene leak': 'keep each scene in one split',
 }
 """Kind of finding -> what to do."""
 _SPLITS = ('train', 'val', 'valid', 'validation', 'test')
@@ -48,6 +55,23 @@ class Finding:
     skip: tuple[Path, ...] = ()
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a file turned out to be.
+
+    Attributes:
+        size: height and width; None where it cannot be read.
+        digest: hash of the pixels.
+        fault: why it cannot be read.
+        header: of a GeoTIFF, with no bands.
+    """
+
+    size: tuple[int, int] | None
+    digest: str = ''
+    fault: str = ''
+    header: Raster | None = None
+
+
 @dataclass
 class Group:
     """Folders whose files belong together by stem.
@@ -57,6 +81,8 @@ class Group:
         root: folder that quarantine entries are relative to.
         folders: one folder a key; a single key means that nothing is paired.
         dataset: chooses among the stems if given (``PairedImageDataset``).
+        files: key -> stem -> file; filled by :func:`check`, or beforehand where ``folders`` is empty.
+        look: opens a file of a key.
     """
 
     name: str
@@ -64,6 +90,7 @@ class Group:
     folders: dict[str, Path]
     dataset: Any = None
     files: dict[str, dict[str, Path]] = field(default_factory=dict)
+    look: Callable[[str, Path], Look] = field(default=lambda key, path: _look(path))
 
 
 @dataclass
@@ -108,7 +135,7 @@ class Report:
 
 
 def groups_of_folder(root: str | Path) -> list[Group]:
-    """Groups of a data set on disk: the RoadScene-rain layout, or else every folder that holds images.
+    """Groups of a data set on disk: the layouts of SEN12MS-CR and RoadScene-rain, or else every folder with images.
 
     Raises:
         DataError: there is no such folder or no image in it.
@@ -116,6 +143,9 @@ def groups_of_folder(root: str | Path) -> list[Group]:
     root = Path(root).absolute()
     if not root.is_dir():
         raise DataError(f"no such folder: '{root}'; give a data set folder or a config")
+    if find_layout(root):
+        from .doctor_sentinel import groups_of_sen12mscr
+        return groups_of_sen12mscr(root)
     layout = {'img': 'Vis/input', 'gt': 'Vis/target', 'ir': 'Inf/input'}
     groups = []
     for base, name in ((root, root.name), *((root / split, split) for split in _SPLITS)):
@@ -123,6 +153,10 @@ def groups_of_folder(root: str | Path) -> list[Group]:
             folders = {key: base / folder for key, folder in layout.items()}
             clean = base / 'Vis/clean'
             groups.append(Group(name, root, {**folders, 'clean': clean} if clean.is_dir() else folders))
+    for split, foggy in FOGGY.items():
+        folders = {'img': root / split / foggy, 'clean_img': root / split / CLEAN}
+        if folders['img'].is_dir():
+            groups.append(Group(split, root, folders))
     if groups:
         return groups
     for folder, _, names in sorted(os.walk(root)):
@@ -135,14 +169,13 @@ def groups_of_folder(root: str | Path) -> list[Group]:
     return groups
 
 
-def _innermost(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Data set configs inside wrappers such as SeededDataset, RepeatDataset or ConcatDataset."""
-    inner = config.get('dataset', config.get('datasets'))
-    if inner is None:
-        yield config
-        return
-    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from _innermost(one)
+def _read_config(path: str | Path) -> Any:
+    from mmengine.config import Config
+    try:
+        return Config.fromfile(str(path))
+    except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
+        reason = ' '.join(str(error).split())
+        raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
 
 
 def groups_of_config(path: str | Path) -> list[Group]:
@@ -151,25 +184,25 @@ def groups_of_config(path: str | Path) -> list[Group]:
     Raises:
         ConfigError: the config cannot be read or has no data set with folders.
     """
-    from mmengine.config import Config
-
     from ..registry import DATASETS
+    from .doctor_sentinel import sentinel_group
     from .paired import PairedImageDataset
-    try:
-        config = Config.fromfile(str(path))
-    except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
-        reason = ' '.join(str(error).split())
-        raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
+    from .sen12mscr import SEN12MSCR
+    config = _read_config(path)
     groups = []
     for name in ('train', 'val', 'test'):
         loader = config.get(f'{name}_dataloader') or {}
-        for one in _innermost(loader.get('dataset') or {}):
+        for one in innermost(loader.get('dataset') or {}):
             root = Path(one.get('data_root') or '').absolute()
             kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
-            if isinstance(kind, type) and issubclass(kind, PairedImageDataset):
+            flat = getattr(kind, 'FLAT_FOLDERS', False)
+            if isinstance(kind, type) and (issubclass(kind, PairedImageDataset) or flat):
                 dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
-                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()}
+                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()
+                           if key != 'ann'}
                 groups.append(Group(name, Path(dataset.data_root).absolute(), folders, dataset))
+            elif isinstance(kind, type) and issubclass(kind, SEN12MSCR):
+                groups.append(sentinel_group(name, DATASETS.build({**one, 'pipeline': [], 'lazy_init': True}).index()))
             else:
                 groups += [Group(name, root, {key: root / folder})
                            for key, folder in (one.get('data_prefix') or {}).items() if folder]
@@ -204,37 +237,49 @@ def _list(group: Group) -> Iterator[Finding]:
     for stem in sorted(every):
         present = tuple(found[stem] for found in group.files.values() if stem in found)
         for key, found in group.files.items():
-            if stem not in found and found:
-                yield Finding('unpaired', present, f"'{present[0]}' has no partner in '{group.folders[key]}'", present)
+            if stem not in found and (found or not group.folders):
+                where = f"in '{group.folders[key]}'" if key in group.folders else f"for '{key}'"
+                yield Finding('unpaired', present, f"'{present[0]}' has no partner {where}", present)
 
 
-def _look(path: Path) -> tuple[tuple[int, int] | None, str]:
-    """Size (height, width) and hash of the pixels, or None and what is wrong."""
+def digest_of(image: np.ndarray) -> str:
+    """Hash of pixels and shape."""
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+
+
+def _look(path: Path) -> Look:
     try:
         image = read_image(path)
     except DataError as error:
-        return None, str(error)
-    return image.shape[:2], hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+        return Look(None, fault=str(error))
+    return Look(image.shape[:2], digest_of(image))
 
 
-def _sizes(group: Group, seen: Mapping[Path, tuple[tuple[int, int] | None, str]]) -> Iterator[Finding]:
+def _sizes(group: Group, seen: Mapping[Path, Look]) -> Iterator[Finding]:
     for stem in sorted(set().union(*group.files.values())):
         files = [found[stem] for found in group.files.values() if stem in found]
-        sizes = {path: seen[path][0] for path in files if seen[path][0] is not None}
+        sizes = {path: seen[path].size for path in files if seen[path].size is not None}
         if len(set(sizes.values())) > 1:
             told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
             yield Finding('size', tuple(sizes), f'{told} (width x height)', tuple(files))
+            continue
+        headers = {str(path): seen[path].header for path in sizes if seen[path].header is not None}
+        if len(headers) > 1:
+            from .transforms.sentinel_loading import check_grids
+            try:
+                check_grids(headers, {name: name for name in headers})
+            except DataError as error:
+                yield Finding('grid', tuple(sizes), str(error), tuple(files))
 
 
-def _copies(groups: Iterable[Group], seen: Mapping[Path, tuple[tuple[int, int] | None, str]]) -> Iterator[Finding]:
+def _copies(groups: Iterable[Group], seen: Mapping[Path, Look]) -> Iterator[Finding]:
     """Equal pictures within a split and between splits; of a pair, the one that trains less is kept."""
     homes: dict[str, dict[Path, set[str]]] = defaultdict(lambda: defaultdict(set))
     for group in groups:
         for found in group.files.values():
             for path in found.values():
-                size, digest = seen[path]
-                if size is not None:
-                    homes[digest][path].add(group.name)
+                if seen[path].size is not None:
+                    homes[seen[path].digest][path].add(group.name)
     for places in homes.values():
         splits = sorted(set().union(*places.values()), key=lambda name: (_RANK.get(name, len(_RANK)), name))
         files = tuple(sorted(places))
@@ -262,10 +307,12 @@ def check(target: str | Path, workers: int | None = None, progress: bool = True)
         ConfigError: the config cannot be read.
     """
     target = Path(target)
+    shared: dict[str, tuple[str, ...]] = {}
     if target.suffix in ('.py', '.json', '.yml', '.yaml') and not target.is_dir():
         if not target.is_file():
             raise ConfigError(f"no such config: '{target}'; check the path")
         groups = groups_of_config(target)
+        shared = shared_by_loaders(_read_config(target))
     else:
         groups = groups_of_folder(target)
     findings: dict[tuple[str, tuple[Path, ...], str], Finding] = {}
@@ -275,19 +322,23 @@ def check(target: str | Path, workers: int | None = None, progress: bool = True)
         for finding in found:
             findings.setdefault((finding.kind, finding.files, finding.detail), finding)
 
+    if shared:
+        note([Finding('scene leak', (), leak_message(shared, f"'{target}'"))])
     for group in groups:
         note(_list(group))
-    files = sorted({path for group in groups for found in group.files.values() for path in found.values()})
+    jobs = {path: (group.look, key) for group in groups for key, found in group.files.items()
+            for path in found.values()}
+    files = sorted(jobs)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        looks = tqdm(pool.map(_look, files), total=len(files), desc='checking', unit='image', disable=not progress)
+        opened = pool.map(lambda path: jobs[path][0](jobs[path][1], path), files)
+        looks = tqdm(opened, total=len(files), desc='checking', unit='image', disable=not progress)
         seen = dict(zip(files, looks, strict=True))
     for group in groups:
         for found in group.files.values():
             for stem, path in found.items():
-                size, detail = seen[path]
-                if size is None:
+                if seen[path].size is None:
                     partners = tuple(other[stem] for other in group.files.values() if stem in other)
-                    note([Finding('unreadable', (path, ), detail, partners)])
+                    note([Finding('unreadable', (path, ), seen[path].fault, partners)])
         note(_sizes(group, seen))
     note(_copies(groups, seen))
     return Report(list(findings.values()), len(files), tuple(dict.fromkeys(group.root for group in groups)))

@@ -82,6 +82,14 @@ def read_quarantine(path: str | Path) -> set[str]:
     return {entry.replace('\\', '/') for entry in entries}
 
 
+def hold_out(stems: list[str], holdout: Mapping[str, Any] | None) -> list[str]:
+    """The part of the sorted stems that a checked ``holdout`` leaves; all without one."""
+    if not holdout:
+        return stems
+    wanted = holdout['part'] == 'val'
+    return [stem for rank, stem in enumerate(stems) if (rank % holdout['every'] == holdout['offset']) == wanted]
+
+
 def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
     """``holdout`` of :class:`PairedImageDataset` with its defaults filled in.
 
@@ -102,12 +110,11 @@ def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
     return value
 
 
-def hold_out(stems: list[str], holdout: Mapping[str, Any] | None) -> list[str]:
-    """The part of the sorted stems that a checked ``holdout`` leaves; all without one."""
-    if not holdout:
-        return stems
-    wanted = holdout['part'] == 'val'
-    return [stem for rank, stem in enumerate(stems) if (rank % holdout['every'] == holdout['offset']) == wanted]
+def warm_loaders(dataset: BaseDataset) -> None:
+    """Let the caching loaders of a data set's pipeline decode all of its images."""
+    for loader in dataset.pipeline.transforms:
+        if hasattr(loader, 'warm'):
+            loader.warm(dataset.get_data_info(index) for index in range(len(dataset)))
 
 
 @DATASETS.register_module()
@@ -137,6 +144,8 @@ class PairedImageDataset(BaseDataset):
     """
 
     METAINFO = {'dataset_type': 'paired_image', 'task_name': 'restoration'}
+    scene_is_stem = False
+    """Whether one stem in two splits of one ``data_root`` is one scene; such splits are refused (``leakage``)."""
 
     def __init__(self,
                  data_root: str = '',
@@ -197,6 +206,20 @@ class PairedImageDataset(BaseDataset):
         """
         return self._held(self._listed(set(every_stem)))
 
+    @property
+    def scene_domain(self) -> str:
+        """Where :meth:`scene_names` mean the same."""
+        return f'{type(self).__name__} {Path(self.data_root).absolute()}'
+
+    def scene_names(self) -> set[str]:
+        """Scenes of this split, for the guard against leakage; none unless ``scene_is_stem``."""
+        if not self.scene_is_stem:
+            return set()
+        try:
+            return set(self.select(set().union(*map(list_images, self.data_prefix.values()))))
+        except DataError:
+            return set()  # told where the files are loaded, if they are
+
     def _skipped(self, files: Mapping[str, Mapping[str, Path]]) -> set[str]:
         if not self.quarantine:
             return set()
@@ -216,6 +239,4 @@ class PairedImageDataset(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        loaders = [step for step in self.pipeline.transforms if hasattr(step, 'warm')]
-        for loader in loaders:
-            loader.warm(self.get_data_info(index) for index in range(len(self)))
+        warm_loaders(self)

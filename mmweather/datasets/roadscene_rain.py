@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from .paired import PairedImageDataset
+from .placing import check_source, check_target, place_files
 
 
 @DATASETS.register_module()
@@ -90,36 +86,18 @@ def install_roadscene_rain(source: str | Path, target: str | Path, copy: bool = 
     Raises:
         DataError: the layout is not that of RoadScene-rain, images lack partners, or ``target`` is not empty.
     """
-    source, target = Path(source), Path(target)
-    if not source.is_dir():
-        raise DataError(f"no such folder: '{source}'; give the folder of the downloaded data set")
+    source = check_source(source)
     below = [source, *(source / '/'.join(['*'] * depth) for depth in (1, 2))]
     roots = [path.parents[2] for pattern in below
              for path in sorted(Path(source).glob(str((pattern / 'train/Vis/input').relative_to(source))))]
     if not roots:
         raise DataError(f"'{source}' holds no train/Vis/input; give the folder with train and test of RoadScene-rain")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"'{target}' exists and is not an empty folder; choose another or remove it")
+    target = check_target(target)
     splits = {}
     for split in ('train', 'test'):
         samples = RoadSceneRain(data_root=str(roots[0].absolute()), split=split)
         splits[split] = [samples.get_data_info(index) for index in range(len(samples))]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
-    building.chmod(0o755)
-    try:
-        files = [(Path(sample[f'{key}_path']), building / split / folder) for split, samples in splits.items()
-                 for sample in samples for key, folder in RoadSceneRain.FOLDERS.items() if f'{key}_path' in sample]
-        for file, folder in tqdm(files, desc='copying' if copy else 'linking', unit='file', disable=None):
-            folder.mkdir(parents=True, exist_ok=True)
-            if copy:
-                shutil.copyfile(file, folder / file.name)
-            else:
-                (folder / file.name).symlink_to(file)
-        os.replace(building, target)
-    except OSError as error:
-        raise DataError(f"cannot write '{target}' ({error.strerror}); choose another folder, or --copy where links are "
-                        'not allowed') from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    place_files([(Path(sample[f'{key}_path']), f'{split}/{folder}') for split, samples in splits.items()
+                 for sample in samples for key, folder in RoadSceneRain.FOLDERS.items() if f'{key}_path' in sample],
+                target, copy)
     return {split: len(samples) for split, samples in splits.items()}

@@ -116,16 +116,19 @@ class RTTS(PairedDetDataset):
 class FoggyDriving(PairedDetDataset):
     """Foggy Driving: 101 photographs of streets in real fog with boxes in text files, for testing.
 
-    Images lie anywhere below ``<root>/leftImg8bit``, boxes anywhere below ``<root>/bboxGt``: a file an image with one
-    line ``id x1 y1 x2 y2`` a box.  They are paired by stem without the endings ``_leftImg8bit`` and ``_bboxGt``.
+    The layout is ``<root>/leftImg8bit/<split>/<record>/<record>_<id>_<id>*.png`` and the same below ``<root>/bboxGt``,
+    a text file an image with one line ``id x1 y1 x2 y2`` a box, counted from 1.  Files are paired by stem without the
+    endings ``_leftImg8bit`` and ``_bboxGt``.  ``test`` (33 images) has boxes from fine masks, ``test_extra`` (68) less
+    exact ones from coarse masks; published detection figures are of all 101.
 
     ``CLASSES`` names the ids; motorcycles are called motorbike as in VOC, and trucks, trains and riders are left out
     because they are no class of VOC-FOG.
 
     Args:
         data_root: folder that holds ``leftImg8bit`` and ``bboxGt``.
+        split: ``'test'`` or ``'test_extra'``; None takes both.
         data_prefix: other folders for ``img`` and ``ann``.
-        kwargs: of :class:`PairedDetDataset`.
+        kwargs: of :class:`PairedDetDataset`; boxes are taken as they stand unless ``minus_one=True``.
 
     Raises:
         DataError: see :class:`PairedDetDataset`; a line of a text file cannot be read.
@@ -138,13 +141,17 @@ class FoggyDriving(PairedDetDataset):
         'source': 'https://people.ee.ethz.ch/~csakarid/SFSU_synthetic/',
         'citation': 'Sakaridis et al., Semantic Foggy Scene Understanding with Synthetic Data, IJCV 2018',
     }
+    FLAT_FOLDERS = False
     CLASSES = ('car', 'person', 'bicycle', 'bus', 'truck', 'train', 'motorbike', 'rider')
     _ENDINGS = ('_leftImg8bit', '_bboxGt')
 
-    def __init__(self, data_root: str = 'data/foggy_driving', data_prefix: Mapping[str, str] | None = None,
-                 **kwargs: Any) -> None:
+    def __init__(self, data_root: str = 'data/foggy_driving', split: str | None = None,
+                 data_prefix: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        if split not in (None, 'test', 'test_extra'):
+            raise ConfigError(f"FoggyDriving: split must be 'test', 'test_extra' or None for both, got {split!r}")
         if data_prefix is None:
-            data_prefix = {'img': 'leftImg8bit', 'ann': 'bboxGt'}
+            data_prefix = {key: '/'.join([folder, *([split] if split else [])])
+                           for key, folder in (('img', 'leftImg8bit'), ('ann', 'bboxGt'))}
         super().__init__(data_root=data_root, data_prefix=data_prefix, **kwargs)
 
     def _collect(self, key: str, paths: Sequence[Path]) -> dict[str, Path]:

@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
 from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
@@ -267,6 +268,7 @@ def train(args: argparse.Namespace) -> Runner:
     """
     config = train_config(args)
     with config_errors(config):
+        refuse_leaking_config(config)
         runner = build_runner(config)
         if isinstance(runner, SafeRunner):
             runner.strict_load = bool(config.get('resume'))
@@ -285,6 +287,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     """
     config = test_config(args)
     with config_errors(config):
+        refuse_leaking_config(config)
         runner = build_runner(config)
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))

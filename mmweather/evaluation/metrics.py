@@ -36,8 +36,8 @@ RESTORATION_METRICS: dict[str, tuple[Callable[..., float], str]] = {
 }
 
 
-def _picture(value: Any, what: str, sample: str) -> np.ndarray:
-    """A CHW tensor (or array) of a data sample as HWC array, still unrounded."""
+def _picture(value: Any, what: str, sample: str, channels: Sequence[int] | None = (1, 3)) -> np.ndarray:
+    """A CHW tensor (or array) of a data sample as HWC array, still unrounded; ``channels`` None takes any number."""
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
@@ -46,9 +46,9 @@ def _picture(value: Any, what: str, sample: str) -> np.ndarray:
         value = value[0]
     if value.ndim == 2:
         value = value[None]
-    if value.ndim != 3 or value.shape[0] not in (1, 3):
-        raise DataError(f"'{what}' of sample {sample}: expected a CHW picture with 1 or 3 channels, got shape "
-                        f'{tuple(value.shape)}')
+    if value.ndim != 3 or (channels is not None and value.shape[0] not in channels):
+        wanted = ' with 1 or 3 channels' if channels else ''
+        raise DataError(f"'{what}' of sample {sample}: expected a CHW picture{wanted}, got shape {tuple(value.shape)}")
     return np.ascontiguousarray(value.transpose(1, 2, 0))
 
 
@@ -157,7 +157,7 @@ class _PerImageMetric(BaseMetric):
                             '(`data_prefix`), load and pack the picture, or choose another key in the metric')
         return value
 
-    def _prediction(self, sample: dict, name: str) -> np.ndarray:
+    def _prediction(self, sample: dict, name: str, channels: Sequence[int] | None = (1, 3)) -> np.ndarray:
         output = sample.get('output')
         value = output.get(self.prediction) if isinstance(output, dict) else None
         if value is None:
@@ -165,7 +165,7 @@ class _PerImageMetric(BaseMetric):
         if value is None:
             raise DataError(f"sample {name} has no 'output.{self.prediction}'; the model must return it in "
                             "mode='predict', or choose another prediction in the metric")
-        return _picture(value, f'output.{self.prediction}', name)
+        return _picture(value, f'output.{self.prediction}', name, channels)
 
 
 @METRICS.register_module()

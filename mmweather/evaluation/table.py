@@ -10,7 +10,8 @@ LABELS = {
     'ms_ssim': 'MS-SSIM', 'psnr': 'PSNR (dB)', 'ssim': 'SSIM', 'psnr_toolkit': 'PSNR, toolkit (dB)',
     'ssim_toolkit': 'SSIM, toolkit', 'ms_ssim_toolkit': 'MS-SSIM, toolkit', 'mi': 'MI', 'vif': 'VIF', 'cc': 'CC',
     'fmi_pixel': 'FMI_pixel', 'fmi_dct': 'FMI_dct', 'fmi_w': 'FMI_w', 'fmi_raw': 'FMI_raw', 'mse': 'MSE',
-    'qabf': 'Qabf', 'en': 'EN', 'sd': 'SD', 'sf': 'SF', 'ag': 'AG', 'scd': 'SCD'
+    'qabf': 'Qabf', 'en': 'EN', 'sd': 'SD', 'sf': 'SF', 'ag': 'AG', 'scd': 'SCD', 'mae': 'MAE', 'rmse': 'RMSE',
+    'brmse': 'RMSE per band', 'sam': 'SAM (degrees)'
 }  # yapf: disable
 
 

@@ -11,7 +11,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..utils.atomic import write_bytes, write_json
-from ..utils.images import encode_image, image_size, read_image
+from ..utils.images import encode_image, read_image
 from ..utils.voc import VOCObject, format_voc
 from .fog import CENTRE_AIRLIGHT, CENTRE_BETA, METRES_AIRLIGHT, METRES_BETA, Fog, Range, add_fog
 
@@ -80,7 +80,7 @@ class Source:
         name: file name in the new set.
         image: its file.
         annotation: XML file that is taken as it is, or objects to write one from.
-        digest: of the image file.
+        digest: of the pixels.
     """
 
     name: str
@@ -189,7 +189,7 @@ def split_sources(sources: Sequence[Source], test_every: int = 5,
 
     Returns:
         ``{'train': [...], 'test': [...]}`` and the stems of the training images that were dropped because a test image
-        has the same file.
+        has the same pixels.
 
     Raises:
         DataError: a stem is unknown, or a split is empty.
@@ -243,12 +243,9 @@ def _claim(root: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _digest(source: Source) -> Source:
-    try:
-        data = source.image.read_bytes()
-    except OSError as error:
-        raise DataError(f"image '{source.image}' cannot be read ({error.strerror}); check its permissions") from error
-    image_size(source.image)
-    return Source(source.name, source.image, source.annotation, hashlib.sha256(data).hexdigest())
+    # Of the pixels: files of one picture may differ in what they say about it.  Broken files stop the run here.
+    image = read_image(source.image)
+    return replace(source, digest=hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
 
 
 def _work_through(jobs: Sequence[Job], work: Callable[[Job], None], workers: int, progress: bool) -> None:
@@ -283,7 +280,7 @@ def make_fog_set(sources: Sequence[Source],
         test_every: see :func:`split_sources`.
         test_stems: see :func:`split_sources`.
         val_fraction: above 0, write ``train/ImageSets/{train,val}.txt``, about so much of the training images in the
-            second; files that are equal are kept in the first.
+            second; pictures that are equal are kept in the first.
         workers: processes; with more than one, a script must guard its main part (``if __name__ == '__main__'``).
         progress: show progress bars.
 

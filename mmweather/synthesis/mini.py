@@ -12,10 +12,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import DataError
+from ..errors import DataError, MissingToolboxError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
+from ..utils.rasters import import_rasterio
 from .mini_fog import list_foggy_streets, write_foggy_street
+from .mini_satellite import SATELLITE_SETS
+from .noise import picture_generator
 from .rain import Rain, add_rain
 from .scene import draw_scene
 
@@ -32,11 +35,6 @@ Job = tuple[str, str, str, int, tuple[int, int], int]
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-def _generator(seed: int, *place: object) -> np.random.Generator:
-    """A generator of its own for each picture, so that order and number of processes do not matter."""
-    return np.random.default_rng([seed, *' '.join(map(str, place)).encode()])
 
 
 def _odd_size(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
@@ -57,7 +55,7 @@ def rainy_street(seed: int, split: str, index: int, size: tuple[int, int]) -> di
     Returns:
         uint8 arrays ``Vis/input`` (H, W, 3) rainy, ``Vis/target`` (H, W, 3) clean, ``Inf/input`` (H, W) infrared.
     """
-    rng = _generator(seed, 'roadscene-rain', split, index)
+    rng = picture_generator(seed, 'roadscene-rain', split, index)
     scene = draw_scene(*_odd_size(size, rng), rng, night=bool(rng.random() < _NIGHT_SHARE))
     rainy, _ = add_rain(scene.visible, rng, Rain.draw(rng), scene.depth)
     return {
@@ -85,8 +83,11 @@ def _roadscene_rain(root: Path, seed: int, counts: dict[str, int], size: tuple[i
 SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'roadscene-rain': (_roadscene_rain, _write_rainy_street),
     'voc-fog': (list_foggy_streets, write_foggy_street),
+    **SATELLITE_SETS,
 }
 """Name of a set -> (list its jobs, do one job)."""
+GEOTIFF_SETS = ('sen12ms-cr', )
+"""Sets that need rasterio."""
 
 
 def _claim(root: Path, manifest: dict[str, Any]) -> None:
@@ -114,6 +115,20 @@ def _claim(root: Path, manifest: dict[str, Any]) -> None:
         raise DataError(f"cannot write to '{root}' ({error.strerror}); choose another folder") from error
 
 
+def _available(only: Sequence[str]) -> list[str]:
+    """The sets to write.  What was not asked for by name and cannot be written is left out."""
+    names = set(only or SETS)
+    for name in names & set(GEOTIFF_SETS):
+        try:
+            import_rasterio(f"the mini set '{name}'")
+        except MissingToolboxError as error:
+            if only:
+                raise
+            print(f'left out: {error}')
+            names.discard(name)
+    return sorted(names)
+
+
 def make_mini(root: str | Path,
               seed: int = 0,
               train: int = 24,
@@ -124,16 +139,19 @@ def make_mini(root: str | Path,
               progress: bool = True) -> Path:
     """Write the mini sets under ``root``.
 
-    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``;
-    ``voc-fog`` becomes ``root/voc_fog``, see :mod:`~mmweather.synthesis.fog_set`.  Pictures
-    depend on (seed, split, index, size, :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
+    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``; ``rice1``
+    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` likewise with ``mask``; ``sen12ms-cr`` becomes
+    ``root/sen12mscr/ROIs*_{s1,s2,s2_cloudy}/...tif``, left out with one line where rasterio is missing; ``voc-fog``
+    becomes ``root/voc_fog``, see :mod:`~mmweather.synthesis.fog_set`.  Pictures depend on (seed, split, index, size,
+    :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
 
     Args:
         root: a new or empty folder, or one that this function wrote with the same arguments.
         seed: not negative.
         train: number of training pictures.
         test: number of test pictures.
-        size: height and width about which sizes vary, each at least 64.
+        size: height and width about which sizes of the street scenes vary, each at least 64; satellite tiles are
+            256x256.
         only: names out of :data:`SETS`; empty means all.
         workers: processes; with more than one, a script must guard its main part (``if __name__ == '__main__'``).
         progress: show a progress bar.
@@ -143,6 +161,7 @@ def make_mini(root: str | Path,
 
     Raises:
         DataError: the folder holds something else or cannot be written, or an argument is out of range.
+        MissingToolboxError: ``only`` names a set of GeoTIFFs, and rasterio is not installed.
     """
     unknown = sorted(set(only) - set(SETS))
     if unknown:
@@ -150,7 +169,7 @@ def make_mini(root: str | Path,
     if seed < 0 or train < 1 or test < 1 or min(size) < 64:
         raise DataError(f'seed must be at least 0, train and test at least 1, and both sides of size at least 64; got '
                         f'seed={seed}, train={train}, test={test}, size={tuple(size)}')
-    root, names = Path(root), sorted(only or SETS)
+    root, names = Path(root), _available(only)
     counts = {'train': train, 'test': test}
     manifest = {'mini': VERSION, 'seed': seed, **counts, 'size': list(size), 'sets': names, 'complete': False}
     _claim(root, manifest)

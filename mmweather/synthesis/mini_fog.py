@@ -11,6 +11,7 @@ from ..utils.images import encode_image
 from ..utils.voc import VOCObject, format_voc
 from .fog import METRES_AIRLIGHT, METRES_BETA, Fog, add_fog
 from .fog_set import FOGGY, is_written, write_pair
+from .noise import picture_generator
 from .scene import BOX_CLASSES, draw_scene
 
 _QUALITY = 92
@@ -31,7 +32,7 @@ def foggy_street(seed: int, split: str, index: int,
     Returns:
         Clean and foggy, uint8 (H, W, 3) RGB, and the boxes.
     """
-    rng = np.random.default_rng([seed, *f'voc-fog {split} {index}'.encode()])
+    rng = picture_generator(seed, 'voc-fog', split, index)
     height, width = (int(side * rng.uniform(0.94, 1.06)) for side in size)
     scene = draw_scene(height, width, rng)
     foggy = add_fog(scene.visible, Fog.draw(rng, METRES_BETA, METRES_AIRLIGHT), scene.depth)

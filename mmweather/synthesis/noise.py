@@ -6,6 +6,16 @@ import cv2
 import numpy as np
 
 
+def picture_generator(seed: int, *place: object) -> np.random.Generator:
+    """A generator of its own for each picture of a set, so that order and number of processes do not matter.
+
+    Args:
+        seed: of the whole set, not negative.
+        place: names and numbers that tell the picture from the others.
+    """
+    return np.random.default_rng([seed, *' '.join(map(str, place)).encode()])
+
+
 def fractal(shape: tuple[int, int], rng: np.random.Generator, slope: float = 1.0) -> np.ndarray:
     """A periodic Gaussian field with amplitude spectrum ``1 / f ** slope``.
 

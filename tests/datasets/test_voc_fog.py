@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip('torch')
 pytest.importorskip('mmdet', reason='mmdet is not installed')
 
-from mmdet.evaluation import VOCMetric  # noqa: E402
+from mmdet.evaluation import CocoMetric, VOCMetric  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import base_dataset, pseudo_collate  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -211,12 +211,14 @@ def foggy_driving(root: Path, text: str, name: str = 'test/web/web_1') -> str:
 def test_foggy_driving_boxes_and_names(tmp_path, warned):
     text = '0 1 2 30 40\n1 5 5 9 20\n2 5 5 20 20\n3 5 5 20 20\n\n4 5 5 20 20\n6 5 5 20.5 20\n7 5 5 20 20\n'
     found = FoggyDriving(foggy_driving(tmp_path, text))
-    assert found.get_cat_ids(0) == [2, 0, 1, 4, 3] and found.get_data_info(0)['img_id'] == 'test/web/web_1'[-5:]
+    assert found.get_cat_ids(0) == [2, 0, 1, 4, 3] and found.get_data_info(0)['img_id'] == 'web_1'
     assert found.get_data_info(0)['instances'][0]['bbox'] == [1, 2, 30, 40]
     assert warned == ['FoggyDriving: 2 boxes of other classes left out (truck 1, rider 1)']
-    foggy_driving(tmp_path, '', 'test/public/other')
-    assert [len(one['gt_bboxes']) if 'gt_bboxes' in one else len(one['instances'])
-            for one in FoggyDriving(str(tmp_path))] == [0, 5]
+    foggy_driving(tmp_path, '', 'test_extra/public/other')
+    assert [len(FoggyDriving(str(tmp_path), split)) for split in ('test', 'test_extra', None)] == [1, 1, 2]
+    with pytest.raises(ConfigError, match="'test', 'test_extra'"):
+        FoggyDriving(str(tmp_path), 'val')
+    assert [len(one['instances']) for one in FoggyDriving(str(tmp_path))] == [0, 5]
     for line in ('8 1 2 3 4', '-1 1 2 3 4', '0 1 2 3', 'car 1 2 3 4', '0.5 1 2 3 4'):
         with pytest.raises(DataError, match='line 2: want'):
             FoggyDriving(foggy_driving(tmp_path, f'0 1 2 30 40\n{line}\n'))
@@ -292,15 +294,36 @@ def test_base_configs_load_the_layout(name, root):
     assert val['data_samples'][0].scale_factor == (640 / 60, 426 / 40)
     # The truth is in pixels of the file, as mmdet's metrics want it; perfect predictions score 1.
     metric = VOCMetric(**{key: value for key, value in config.test_evaluator.items() if key != 'type'})
-    metric.dataset_meta = dict(classes=FIVE_CLASSES)
     samples = []
     for one in batch_of(config.test_dataloader, 2)['data_samples']:
         one.pred_instances = one.gt_instances.clone()
         one.pred_instances.scores = one.gt_instances.labels * 0 + 0.9
         samples.append(one.to_dict())
     assert samples[0]['gt_instances']['bboxes'].tolist() == [[1, 1, 50, 35]]
-    metric.process({}, samples)
+    coco = CocoMetric(metric='bbox')
+    for one in (metric, coco):
+        one.dataset_meta = dict(classes=FIVE_CLASSES)
+        one.process({}, samples)
     assert metric.evaluate(2)['pascal_voc/mAP'] == 1
+    assert coco.evaluate(2)['coco/bbox_mAP'] == 1
+
+
+def test_check_finds_lost_partners_by_folder_and_by_config(root, tmp_path, capsys):
+    assert main(['check', str(root), '--workers', '1']) == 1  # all pictures of one size are alike
+    found = capsys.readouterr().out
+    assert 'unpaired' not in found and 'size' not in found and '28 images checked' in found
+    (root / 'train/JPEGImages/street 03.jpg').unlink()
+    assert main(['check', str(root), '--workers', '1']) == 1
+    assert 'unpaired' in capsys.readouterr().out
+    config = tmp_path / 'mine.py'
+    text = f"_base_ = {str(BASE / 'voc_fog.py')!r}\n"
+    for loader in ('train', 'val', 'test'):
+        where = f'dataset=dict(data_root={str(root)!r})'
+        text += f"{loader}_dataloader = dict({f'dataset=dict({where})' if loader == 'train' else where})\n"
+    config.write_text(text)
+    assert main(['check', str(config), '--workers', '1']) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('unpaired')]
+    assert len(lines) == 1 and 'street 03.jpg' in lines[0] and 'JPEGImages' in lines[0]
 
 
 @pytest.mark.slow
@@ -354,7 +377,8 @@ def test_a_prepared_set_is_read_by_the_raccoon_config(tmp_path):
         path = source / 'annotations' / f'r {index}.xml'
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(format_voc(f'r {index}.jpg', (30, 40), [VOCObject('raccoon', (2, 3, 30, 25))]))
-    assert main(['prepare', 'voc-fog', str(source), str(tmp_path / 'fog'), '--workers', '1']) == 0
+    assert main(['prepare', 'voc-fog', str(source), str(tmp_path / 'fog'), '--workers', '1',
+                 '--val-fraction', '0.1']) == 0
     config = Config.fromfile(str(BASE / 'raccoon_fog.py'))
     sizes = []
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):

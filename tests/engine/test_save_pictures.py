@@ -75,3 +75,9 @@ def test_values_are_rounded_and_clipped():
 def test_a_negative_limit_is_refused():
     with pytest.raises(ConfigError, match='limit'):
         SavePicturesHook(limit=-1)
+
+
+def test_bands_of_sentinel_are_shown_as_brightened_colour():
+    bands = torch.zeros(13, 2, 2)
+    bands[3], bands[2], bands[1] = 10, 20, 90
+    assert to_picture(bands)[0, 0].tolist() == [30, 60, 255]

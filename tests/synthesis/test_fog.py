@@ -275,9 +275,10 @@ def test_broken_sources_are_one_line_that_names_the_file(kind, text, tmp_path, c
 
 
 def test_an_error_in_a_worker_process_reaches_the_user(tmp_path):
-    source = _break(voc_set(tmp_path / 'set'), 'cut')
-    with pytest.raises(DataError, match='photo 5.jpg'):
-        make_fog_set(find_sources(source)[0], tmp_path / 'out', workers=2, progress=False)
+    source = voc_set(tmp_path / 'set')
+    with pytest.raises(DataError, match='has no depth map'):
+        make_fog_set(find_sources(source)[0], tmp_path / 'out', FogSettings(depth=str(tmp_path)), workers=2,
+                     progress=False)
 
 
 def test_half_sets_are_told_and_full_folders_are_spared(tmp_path, capsys):

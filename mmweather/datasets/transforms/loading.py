@@ -14,12 +14,20 @@ from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.images import read_image
 
+_DEFAULT_MODES = {'ir': 'grey3', 'mask': 'grey'}
+
+
+def _read_grey(path: str) -> np.ndarray:
+    """uint8 (H, W)."""
+    return np.ascontiguousarray(read_image(path, 'grey3')[..., 0])
+
 
 @TRANSFORMS.register_module()
 class LoadImages(BaseTransform):
     """Read ``<key>_path`` into ``<key>`` for each key, and check that the images of a sample have one size.
 
-    Required keys: ``<key>_path``.  Added keys: ``<key>``, uint8 (H, W, 3) RGB; ``ori_shape``, (H, W).
+    Required keys: ``<key>_path``.  Added keys: ``<key>``, uint8 (H, W, 3) RGB, (H, W) in the mode ``'grey'``;
+    ``ori_shape``, (H, W).
 
     Decoding whole JPEGs is what small training crops wait for.  With ``cache`` the decoded pixels stay in memory:
     ``PairedImageDataset`` fills the cache when it is initialised, so that forked loader workers share one copy; under
@@ -27,8 +35,8 @@ class LoadImages(BaseTransform):
 
     Args:
         keys: which images to read.
-        modes: ``{key: 'rgb' | 'grey3'}`` (see :func:`mmweather.utils.images.read_image`); ``ir`` is ``'grey3'``
-            and everything else ``'rgb'`` unless told.
+        modes: ``{key: 'rgb' | 'grey3' | 'grey'}`` (see :func:`mmweather.utils.images.read_image`; ``'grey'`` is one
+            channel); unless told, ``ir`` is ``'grey3'``, ``mask`` is ``'grey'`` and everything else ``'rgb'``.
         same_size: raise where sizes differ.
         cache: keep decoded images in memory.
         cache_limit_mb: stop adding to the cache beyond so many MiB; later images are decoded each time.
@@ -45,12 +53,12 @@ class LoadImages(BaseTransform):
                  cache: bool = False,
                  cache_limit_mb: int = 4096) -> None:
         self.keys = tuple(keys)
-        self.modes = {key: 'grey3' if key == 'ir' else 'rgb' for key in self.keys}
+        self.modes = {key: _DEFAULT_MODES.get(key, 'rgb') for key in self.keys}
         for key, mode in (modes or {}).items():
             if key not in self.modes:
                 raise ConfigError(f"LoadImages: modes names '{key}', which is not in keys {self.keys}")
-            if mode not in ('rgb', 'grey3'):
-                raise ConfigError(f"LoadImages: mode of '{key}' must be 'rgb' or 'grey3', got {mode!r}")
+            if mode not in ('rgb', 'grey3', 'grey'):
+                raise ConfigError(f"LoadImages: mode of '{key}' must be 'rgb', 'grey3' or 'grey', got {mode!r}")
             self.modes[key] = mode
         self.same_size = same_size
         self.cache = cache
@@ -66,7 +74,7 @@ class LoadImages(BaseTransform):
         name = (path, self.modes[key])
         if name in self._kept:
             return self._kept[name]
-        array = read_image(path, self.modes[key])
+        array = read_image(path, self.modes[key]) if self.modes[key] != 'grey' else _read_grey(path)
         if self.cache and self._kept_bytes + array.nbytes <= self.cache_limit_mb * 2**20:
             array.flags.writeable = False  # a transform that writes in place would spoil later epochs
             self._kept[name] = array

@@ -16,21 +16,25 @@ from ...registry import HOOKS
 from ...utils.images import write_image
 
 _GAP = 4
+_BRIGHTER = 3
 
 
 def to_picture(image: torch.Tensor | np.ndarray) -> np.ndarray:
     """A tensor as a picture.
 
     Args:
-        image: (C, H, W) or (1, C, H, W), RGB or one channel, [0, 255], any dtype.
+        image: (C, H, W) or (1, C, H, W) in [0, 255], any dtype: RGB, one channel, or 12 or 13 bands of Sentinel-2,
+            of which B4, B3 and B2 are shown three times brighter, since land reflects little.
 
     Returns:
         uint8 (H, W, 3), RGB; NaN becomes black.
     """
     array = image.detach().float().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image, np.float32)
     array = array[0] if array.ndim == 4 else array
+    if array.ndim == 3 and array.shape[0] in (12, 13):
+        array = array[[3, 2, 1]] * _BRIGHTER
     if array.ndim != 3 or array.shape[0] not in (1, 3):
-        raise ValueError(f'a picture must be (3, H, W) or (1, H, W), got {tuple(array.shape)}')
+        raise ValueError(f'a picture must be (3, H, W), (1, H, W) or 12 or 13 bands, got {tuple(array.shape)}')
     array = np.nan_to_num(array, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(array.transpose(1, 2, 0), (*array.shape[1:], 3)))
 

@@ -15,7 +15,7 @@ from mmweather.registry import MODELS
 
 @MODELS.register_module()
 class ImageSetPreprocessor(BaseDataPreprocessor):
-    """Stacks each named image of the samples and scales uint8 [0, 255] to float [0, 1].
+    """Stacks each named image of the samples and scales [0, 255], uint8 or float, to float [0, 1].
 
     It does not pad: the restorer pads to what its network declares.
     """
@@ -24,7 +24,8 @@ class ImageSetPreprocessor(BaseDataPreprocessor):
         """Prepare a batch.
 
         Args:
-            data: ``inputs``: list of dicts, or dict of lists, of (C, H, W) uint8 tensors; ``data_samples``: list.
+            data: ``inputs``: list of dicts, or dict of lists, of (C, H, W) tensors in [0, 255]; ``data_samples``:
+                list.
             training: unused; both modes are the same.
 
         Returns:
@@ -67,10 +68,31 @@ def stack_targets(samples: Sequence[Any], key: str = 'gt_img') -> Tensor:
     Raises:
         DataError: a sample lacks the field.
     """
+    return to_unit_range(_stack_field(samples, key))
+
+
+def stack_masks(samples: Sequence[Any], key: str = 'mask') -> Tensor:
+    """Masks of the data samples as a batch.
+
+    Args:
+        samples: data samples that hold ``key`` as (1, H, W), 0 or 1.
+        key: name of the field.
+
+    Returns:
+        (B, 1, H, W) float32, 0 or 1.
+
+    Raises:
+        DataError: a sample lacks the field.
+    """
+    return _stack_field(samples, key).float()
+
+
+def _stack_field(samples: Sequence[Any], key: str) -> Tensor:
     if not samples:
         raise DataError(f"there are no data samples: training needs '{key}' of each image (PackImages packs it)")
     for sample in samples:
         if key not in sample:
-            raise DataError(f"sample '{getattr(sample, 'sample_key', '?')}' has no '{key}': load the target in the "
+            what = 'mask' if key == 'mask' else 'target'
+            raise DataError(f"sample '{getattr(sample, 'sample_key', '?')}' has no '{key}': load the {what} in the "
                             'pipeline (LoadImages and PackImages)')
-    return to_unit_range(torch.stack([getattr(sample, key) for sample in samples]))
+    return torch.stack([getattr(sample, key) for sample in samples])

@@ -29,6 +29,8 @@ class Restorer(BaseEditModel):
         pixel_loss: config of the loss between output and target.
         tile: side of the tiles at inference in pixels, ``'auto'``, or None for whole images.
         tile_overlap: overlap of the tiles in pixels; None takes the contract's.
+        eight_bit: round predictions to 8 bit before they are measured, as most published protocols do; those of
+            images that are not 8-bit are never rounded.
         train_cfg: kept for MMEngine; unused.
         test_cfg: kept for MMEngine; unused.
         init_cfg: initialisation, see :class:`mmengine.model.BaseModule`.
@@ -41,6 +43,7 @@ class Restorer(BaseEditModel):
         pixel_loss: dict,
         tile: int | str | None = None,
         tile_overlap: int | None = None,
+        eight_bit: bool = True,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -50,6 +53,7 @@ class Restorer(BaseEditModel):
                          or dict(type='mmweather.ImageSetPreprocessor'))
         self.tile = tile
         self.tile_overlap = tile_overlap
+        self.eight_bit = eight_bit
 
     @property
     def inference_contract(self) -> InferenceContract:
@@ -110,20 +114,21 @@ class Restorer(BaseEditModel):
 
         Returns:
             One data sample an image: ``output.pred_img``, ``input`` and what came with it, (C, H, W) on the CPU in
-            [0, 255]; the prediction is rounded to 8 bit, as the published protocols do before they measure.
+            [0, 255]: rounded to uint8, or float32 (see ``eight_bit``).
         """
         images = {'img': inputs} if isinstance(inputs, Tensor) else inputs
-        return pack_predictions(images, {'pred_img': self.predict_images(images)}, data_samples)
+        return pack_predictions(images, {'pred_img': self.predict_images(images)}, data_samples, self.eight_bit)
 
 
 def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],
-                     data_samples: Sequence[DataSample] | None) -> list[DataSample]:
+                     data_samples: Sequence[DataSample] | None, eight_bit: bool = True) -> list[DataSample]:
     """Put outputs beside inputs and targets.
 
     Args:
         images: the batch, (B, C, H, W) in [0, 1] by name; ``img`` becomes ``input``.
         outputs: (B, C, H, W) in [0, 1] by name.
         data_samples: samples to extend, or None.
+        eight_bit: round to uint8; samples that say ``eight_bit=False`` (see ``PackImages``) stay float all the same.
 
     Returns:
         Data samples as :meth:`Restorer.forward_inference` describes.
@@ -131,13 +136,20 @@ def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],
     samples = [DataSample() for _ in images['img']] if data_samples is None else list(data_samples)
     for i, sample in enumerate(samples):
         prediction = DataSample()
-        prediction.set_data({name: to_eight_bit(value[i]) for name, value in outputs.items()})
+        pictures = getattr(sample, 'eight_bit', True)
+        store = to_eight_bit if eight_bit and pictures else to_float_range
+        prediction.set_data({name: store(value[i]) for name, value in outputs.items()})
         sample.output = prediction
-        sample.set_data({'input': to_eight_bit(images['img'][i])})
-        sample.set_data({name: to_eight_bit(value[i]) for name, value in images.items() if name != 'img'})
+        store = to_eight_bit if pictures else to_float_range
+        sample.set_data({'input' if name == 'img' else name: store(value[i]) for name, value in images.items()})
     return [sample.cpu() for sample in samples]
 
 
 def to_eight_bit(image: Tensor) -> Tensor:
     """Float [0, 1] to uint8 [0, 255], clamped and rounded."""
     return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def to_float_range(image: Tensor) -> Tensor:
+    """Float [0, 1] to float32 [0, 255], clamped."""
+    return image.float().clamp(0, 1) * 255
