@@ -53,6 +53,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.backbone': ('DTFEDarknet', ),
         'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
         'mmweather.models.togethernet.network': ('TogetherNetwork', ),
+        'mmweather.models.togethernet.restoration': ('RestorationHead', ),
+        'mmweather.models.togethernet.detector': ('TogetherNet', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
         'mmweather.models.heatnet.critic': ('DomainCritic', ),
     },
@@ -78,10 +80,14 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
     },
+    'parameter scheduler': {
+        'mmweather.engine.schedulers': ('WarmCosineLR', ),
+    },
     'loop': {
         'mmweather.engine.loops': ('SeededIterBasedTrainLoop', ),
     },
     'hook': {
+        'mmweather.engine.hooks.class_count': ('ClassCountHook', ),
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),

@@ -162,7 +162,7 @@ def check_bottleneck(folder: GoldenFolder, reference: Arrays) -> Rows:
 def check_decoder(folder: GoldenFolder, reference: Arrays) -> Rows:
     """The restoration decoder on its own."""
     features = [_input('dec_f1', (1, 128, 8, 12)), _input('dec_f2', (1, 256, 4, 6)), _input('dec_f3', (1, 512, 2, 3))]
-    yield 'out', whole_network(folder).decoder(features), None
+    yield 'out', whole_network(folder).restoration_head(features), None
 
 
 def check_deform(folder: GoldenFolder, reference: Arrays) -> Rows:

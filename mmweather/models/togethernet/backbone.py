@@ -33,6 +33,11 @@ class DTFEDarknet(CSPDarknet):
         channels = getattr(self, self.layers[-1])[-1].final_conv.out_channels
         self.dtfe = DynamicTransformerEnhancement(channels, **(dtfe or {}))
 
+    def init_weights(self) -> None:
+        """Initialise as mmdet does; a deformable convolution's predictor that is to start at zero does so."""
+        super().init_weights()
+        self.dtfe.deform.reset_offsets()
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W), H and W multiples of 32, to features of the output stages, finest first."""
         *fine, coarse = super().forward(x)

@@ -13,8 +13,8 @@ from mmweather.models.common.contract import InferenceContract
 from mmweather.registry import MODELS
 
 from .backbone import DTFEDarknet
-from .decoder import RestorationDecoder
 from .neck import SelfCalibratedPAFPN
+from .restoration import RestorationHead
 
 
 def published_head(num_classes: int, in_channels: int, feat_channels: int, **options: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class TogetherNetwork(nn.Module):
         self.backbone = DTFEDarknet(deepen_factor=deepen_factor, widen_factor=widen_factor, dtfe=dtfe)
         self.neck = SelfCalibratedPAFPN(widths, widths[0], num_csp_blocks=max(round(3 * deepen_factor), 1))
         self.bbox_head: YOLOXHead = MODELS.build(published_head(num_classes, widths[0], widths[0]))
-        self.decoder = RestorationDecoder(widths, tanh=tanh)
+        self.restoration_head = RestorationHead(widths, tanh=tanh)
 
     def forward(self, img: Tensor, restore: bool = True) -> tuple[list[Tensor], Tensor | None]:
         """Raw predictions and restored image.
@@ -86,7 +86,7 @@ class TogetherNetwork(nn.Module):
         features = self.backbone(img)
         maps = [torch.cat((box, objectness, classes), 1)
                 for classes, box, objectness in zip(*self.bbox_head(self.neck(features)), strict=True)]
-        return maps, self.decoder(features) if restore else None
+        return maps, self.restoration_head(features) if restore else None
 
     def detection_losses(self, maps: Sequence[Tensor], targets: Any) -> dict[str, Tensor]:
         """Losses of the head from raw maps.

@@ -35,7 +35,7 @@ _RULES = [(re.compile(pattern), replacement) for pattern, replacement in (
     (r'^backbone\.sc1\.', 'neck.calibrated.0.'),
     (r'^backbone\.sc2\.', 'neck.calibrated.1.'),
     (r'^backbone\.sc3\.', 'neck.calibrated.2.'),
-    (r'^backbone\.decoder\.', 'decoder.'),
+    (r'^backbone\.decoder\.', 'restoration_head.'),
     (r'^head\.stems\.', 'neck.out_convs.'),
     (r'^head\.(cls|reg)_convs\.', r'bbox_head.multi_level_\1_convs.'),
     (r'^head\.(cls|reg|obj)_preds\.', r'bbox_head.multi_level_conv_\1.'),

@@ -61,7 +61,7 @@ def test_restoration_trains_the_backbone_and_neither_neck_nor_head(tiny):
     tiny.zero_grad()
     restored.square().mean().backward()
     reached = {name.split('.')[0] for name, p in tiny.named_parameters() if p.grad is not None and p.grad.any()}
-    assert reached == {'backbone', 'decoder'}
+    assert reached == {'backbone', 'restoration_head'}
     assert tiny.backbone.dtfe.deform.conv_offset.weight.grad.any()
     tiny.zero_grad()
 
@@ -207,7 +207,7 @@ def test_published_initialisation(tiny):
     network = TogetherNetwork(3, 0.25, dtfe=dict(zero_offsets=True))
     published_initialisation(network)
     assert not network.backbone.dtfe.deform.conv_offset.weight.any()
-    for weight in (network.backbone.dtfe.deform.conv.weight, network.decoder.conv_1[0].weight,
+    for weight in (network.backbone.dtfe.deform.conv.weight, network.restoration_head.conv_1[0].weight,
                    network.backbone.stage4[0].conv.weight):
         assert weight.std().item() == pytest.approx(0.02, rel=0.05) and abs(weight.mean().item()) < 1e-3
     norm = network.backbone.stage4[0].bn

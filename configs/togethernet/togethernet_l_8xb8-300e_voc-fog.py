@@ -1,0 +1,3 @@
+_base_ = './togethernet_s_8xb8-300e_voc-fog.py'
+
+model = dict(arch='l')
