@@ -9,7 +9,9 @@ HELP = 'draw the mini data sets, or put a downloaded set into place'
 EXAMPLE = """examples:
   mmweather prepare mini data/mini
   mmweather prepare mini data/mini --seed 1 --train 48 --test 12 --only roadscene-rain
-  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain"""
+  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain
+  mmweather prepare voc-fog VOCdevkit/VOC2012 data/my_fog --val-fraction 0.1
+  mmweather prepare voc-fog coco data/my_fog --annotations coco/boxes.json --depth coco/depth"""
 
 
 def _positive(text: str) -> int:
@@ -38,6 +40,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     real.add_argument('source', metavar='SRC', help='folder that holds train and test')
     real.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/roadscene_rain')
     real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    _add_voc_fog(sets.add_parser('voc-fog', help='lay fog on a PASCAL VOC or COCO set, in the layout of VOC-FOG'))
+
+
+def _add_voc_fog(fog: argparse.ArgumentParser) -> None:
+    fog.add_argument('source', metavar='SRC', help='folder with images and XML or COCO annotations, or a COCO file')
+    fog.add_argument('dir', metavar='DIR', help='new or empty folder, or that of an interrupted run')
+    fog.add_argument('--images', metavar='DIR', help='folder of the images (default: JPEGImages or images in SRC)')
+    fog.add_argument('--annotations', metavar='PATH',
+                     help='folder of XML files, or a COCO file (default: Annotations or annotations in SRC)')
+    fog.add_argument('--depth', metavar='DIR', help='depth maps with the stems of the images, .npy in metres or 16-bit '
+                     'PNG (default: none; the middle of the picture is far)')
+    fog.add_argument('--depth-scale', type=float, metavar='METRES', help='of one level (default: 1, 16-bit PNG 1/256)')
+    fog.add_argument('--beta', type=float, nargs=2, metavar=('LOW', 'HIGH'),
+                     help='extinction (default: 0.07 0.12; with depth 0.015 0.05 per metre)')
+    fog.add_argument('--airlight', type=float, nargs=2, metavar=('LOW', 'HIGH'),
+                     help='brightness of the fog (default: 0.5 0.5; with depth 0.6 0.9)')
+    fog.add_argument('--seed', type=int, default=0, help='of beta and airlight (default: 0)')
+    fog.add_argument('--quality', type=int, default=95, help='of foggy JPEG files (default: 95)')
+    fog.add_argument('--test-every', type=_positive, default=5, metavar='N',
+                     help='by sorted name, the first of each N images is for testing (default: 5)')
+    fog.add_argument('--test-list', metavar='FILE', help='names of the test images, one stem a line')
+    fog.add_argument('--val-fraction', type=float, default=0.0, metavar='F',
+                     help='also write train/ImageSets/train.txt and val.txt, the latter with so many (default: 0)')
+    fog.add_argument('--workers', type=_positive, help='processes (default: all cores)')
+
+
+def _voc_fog(args: argparse.Namespace) -> int:
+    from ..synthesis.fog_set import FogSettings, make_fog_set
+    from ..synthesis.fog_sources import find_sources, read_list
+    settings = FogSettings(args.beta and tuple(args.beta), args.airlight and tuple(args.airlight), args.seed,
+                           args.depth, args.depth_scale, args.quality)
+    sources, alone = find_sources(args.source, args.images, args.annotations)
+    if alone:
+        print(f"left out, because an image or its annotation is missing: {len(alone)} ({', '.join(alone[:5])}"
+              f"{', ...' if len(alone) > 5 else ''})")
+    done = make_fog_set(sources, args.dir, settings, args.test_every, args.test_list and read_list(args.test_list),
+                        args.val_fraction, args.workers or os.cpu_count() or 1)
+    if done['dropped']:
+        print(f"left out of training, because a test image is the same file: {', '.join(done['dropped'])}")
+    print(f"{args.dir}: {done['train']} training and {done['test']} test pairs")
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
         return 0
+    if args.dataset == 'voc-fog':
+        return _voc_fog(args)
     from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)
     print(f"{args.dir}: {counts['train']} training and {counts['test']} test triples")

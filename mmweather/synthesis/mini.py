@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..errors import DataError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
+from .mini_fog import list_foggy_streets, write_foggy_street
 from .rain import Rain, add_rain
 from .scene import draw_scene
 
@@ -83,6 +84,7 @@ def _roadscene_rain(root: Path, seed: int, counts: dict[str, int], size: tuple[i
 
 SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'roadscene-rain': (_roadscene_rain, _write_rainy_street),
+    'voc-fog': (list_foggy_streets, write_foggy_street),
 }
 """Name of a set -> (list its jobs, do one job)."""
 
@@ -122,7 +124,8 @@ def make_mini(root: str | Path,
               progress: bool = True) -> Path:
     """Write the mini sets under ``root``.
 
-    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``.  Pictures
+    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``;
+    ``voc-fog`` becomes ``root/voc_fog``, see :mod:`~mmweather.synthesis.fog_set`.  Pictures
     depend on (seed, split, index, size, :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
 
     Args:

@@ -172,7 +172,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
             warnings.simplefilter('ignore')
             with Image.open(path) as image:
                 width, height = image.size
-                turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+                # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
+                exif = image.format != 'PNG' or 'exif' in image.info or 'Raw profile type exif' in image.info
+                turned = exif and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except FileNotFoundError:
         raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
     except Exception as error:  # noqa: BLE001  see read_image

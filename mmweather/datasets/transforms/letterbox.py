@@ -41,7 +41,7 @@ class Placement:
         resized = Image.fromarray(image).resize(self.size[::-1], Image.Resampling.BICUBIC)
         canvas = Image.new('RGB', self.canvas[::-1], (fill, ) * 3)
         canvas.paste(resized, self.offset[::-1])
-        array = np.asarray(canvas)
+        array = np.array(canvas)  # writable, unlike what asarray gives
         return np.ascontiguousarray(array[:, ::-1] if self.flip else array)
 
     def boxes(self, boxes: np.ndarray, image_size: tuple[int, int], truncate: bool = False) -> np.ndarray:

@@ -19,6 +19,62 @@ def _upward(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+_BLOCK = 128
+
+
+def _enlargement(size: int, scale: int, taps: int, like: Tensor) -> Tensor:
+    """(taps, size, size * scale): how much a value counts in its enlarged and mirrored row, shifted by each tap."""
+    eye = torch.eye(size, dtype=like.dtype, device=like.device)
+    enlarged = F.interpolate(eye[None], size * scale, mode='linear', align_corners=True)
+    padded = F.pad(enlarged, (taps // 2, taps // 2), mode='reflect')[0]
+    return torch.stack([padded[:, tap:tap + size * scale] for tap in range(taps)])
+
+
+def _blocks(size: int, scale: int, taps: int) -> list[tuple[slice, slice]]:
+    """Pieces of an enlarged row, and which part of the row each needs; mirrored places lie as near as the taps."""
+    last, result = size * scale - 1, []
+    for start in range(0, last + 1, _BLOCK):
+        stop = min(start + _BLOCK, last + 1)
+        needed = [min(max(place, 0), last) * (size - 1) // last for place in (start - taps, stop + taps)]
+        result.append((slice(start, stop), slice(needed[0], min(needed[1] + 2, size))))
+    return result
+
+
+def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, scale: int = 4) -> Tensor:
+    """Bilinear enlargement with aligned corners, reflection padding and a convolution, without the enlarged map.
+
+    All three are linear, so the order can be changed: the products of the convolution's taps are formed on the small
+    map, ``scale`` squared times fewer of them, and the results are enlarged along the rows, added up, enlarged along
+    the columns and added up, as matrix products.  Few output channels, as those of an image, make this much cheaper in
+    time and memory.
+
+    Args:
+        x: (B, C, H, W), H and W times ``scale`` at least 8.
+        weight: (O, C, k, k), k odd.
+        bias: (O, ).
+        scale: enlargement.
+
+    Returns:
+        (B, O, H * scale, W * scale), float32 or wider.
+    """
+    exact = torch.promote_types(x.dtype, torch.float32)
+    with torch.autocast(x.device.type, enabled=False):
+        x, weight, bias = x.to(exact), weight.to(exact), bias.to(exact)
+        b, c, h, w = x.shape
+        out, _, k, _ = weight.shape
+        products = F.conv2d(x, weight.permute(0, 2, 3, 1).reshape(-1, c, 1, 1)).view(b, out, k, k, h, w)
+        products = products.transpose(3, 4)  # image, output, row of the kernel, row, column of the kernel, column
+        columns, rows = _enlargement(w, scale, k, x), _enlargement(h, scale, k, x)
+        pieces = []
+        for to, of in _blocks(w, scale, k):
+            pieces.append(products[..., of].reshape(b * out * k * h, -1) @ columns[:, of, to].flatten(0, 1))
+        wide = torch.cat(pieces, 1).view(b * out, k, h, -1)
+        pieces = []
+        for to, of in _blocks(h, scale, k):
+            pieces.append(rows[:, of, to].flatten(0, 1).t() @ wide[:, :, of].flatten(1, 2))
+        return torch.cat(pieces, 1).view(b, out, h * scale, -1) + bias.view(-1, 1, 1)
+
+
 @MODELS.register_module()
 class RestorationDecoder(nn.Module):
     """Three transposed convolutions with skip connections, bilinear enlargement by four, 7x7 convolution, tanh.
@@ -54,5 +110,5 @@ class RestorationDecoder(nn.Module):
         x = self.conv_1(coarse)
         x = self.conv_2(torch.cat((x, middle), 1))
         x = self.conv_3(torch.cat((x, fine), 1))
-        x = self.conv_4(F.interpolate(x, scale_factor=4, mode='bilinear', align_corners=True))
+        x = enlarge_and_convolve(x, self.conv_4[1].weight, self.conv_4[1].bias)
         return torch.tanh(x) if self.tanh else x

@@ -195,15 +195,16 @@ class TogetherNet(SingleStageDetector):
         labels = [s.gt_instances.labels for s in samples if 'labels' in s.get('gt_instances', ())]
         top = max((int(x.max()) for x in labels if len(x)), default=-1)
         if top >= self.bbox_head.num_classes:
-            raise ConfigError(f'a box has label {top}, but model.num_classes is {self.bbox_head.num_classes}: set it to '
-                              "the number of the data set's classes")
+            raise ConfigError(f'a box has label {top}, but model.num_classes is {self.bbox_head.num_classes}: set it '
+                              "to the number of the data set's classes")
 
     @staticmethod
     def _check_sizes(images: Tensor, clear: Sequence[Tensor | None]) -> None:
         for i, image in enumerate(clear):
             if image is not None and image.shape != images.shape[1:]:
-                raise DataError(f'clean_img of sample {i} is {tuple(image.shape)}, the input {tuple(images.shape[1:])}: '
-                                'load, move and pad both together (mmweather.PairedDetPreprocessor)')
+                raise DataError(f'clean_img of sample {i} is {tuple(image.shape)}, the input '
+                                f'{tuple(images.shape[1:])}: load, move and pad both together '
+                                '(mmweather.PairedDetPreprocessor)')
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: Sequence[DetDataSample], rescale: bool = True,
                 restore: bool | None = None) -> list[DetDataSample]:

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmweather.models.togethernet.decoder import RestorationDecoder
+from mmweather.models.togethernet.decoder import RestorationDecoder, enlarge_and_convolve
 from mmweather.models.togethernet.dtfe import DynamicTransformerEnhancement
 from mmweather.models.togethernet.layers import ModulatedDeformConv, TransformerBlock, TransformerLayer
+from mmweather.models.togethernet.sampling import deform_by_matrices
 from mmweather.models.togethernet.self_calibrated import SelfCalibratedBottleneck
 
 
@@ -65,6 +66,36 @@ def test_zero_offsets_make_half_a_convolution():
     module = ModulatedDeformConv(4, 3, zero_offsets=True)
     x = torch.randn(1, 4, 5, 9)
     assert torch.allclose(module(x), 0.5 * F.conv2d(x, module.conv.weight, padding=1), atol=1e-6)
+
+
+@pytest.mark.parametrize('size, spread', [((5, 7), 1.0), ((12, 12), 3.0), ((1, 1), 1.0), ((3, 9), 20.0), ((4, 4), 0.0)])
+def test_the_two_ways_of_sampling_agree(size, spread):
+    from torchvision.ops import deform_conv2d
+    x, weight = torch.randn(2, 4, *size, dtype=torch.float64), torch.randn(3, 4, 3, 3, dtype=torch.float64)
+    # Places on whole pixels and outside the map included.
+    offset, mask = spread * torch.randn(2, 18, *size, dtype=torch.float64), torch.rand(2, 9, *size, dtype=torch.float64)
+    inputs = [value.requires_grad_() for value in (x, offset, weight, mask)]
+    wanted, out = deform_conv2d(*inputs[:3], padding=1, mask=mask), deform_by_matrices(*inputs)
+    assert torch.allclose(out, wanted, atol=1e-12)
+    direction = torch.randn_like(out)
+    for a, b in zip(torch.autograd.grad(out, inputs, direction), torch.autograd.grad(wanted, inputs, direction),
+                    strict=True):
+        assert torch.allclose(a, b, atol=1e-11)
+
+
+@pytest.mark.parametrize('size', [(2, 2), (8, 3), (40, 33), (65, 31)])
+def test_enlarging_after_the_convolution_is_the_same(size):
+    x, weight = torch.randn(2, 5, *size, dtype=torch.float64), torch.randn(3, 5, 7, 7, dtype=torch.float64)
+    bias = torch.randn(3, dtype=torch.float64)
+    inputs = [value.requires_grad_() for value in (x, weight, bias)]
+    large = F.interpolate(x, scale_factor=4, mode='bilinear', align_corners=True)
+    wanted = F.conv2d(F.pad(large, (3, 3, 3, 3), mode='reflect'), weight, bias)
+    out = enlarge_and_convolve(*inputs)
+    assert torch.allclose(out, wanted, atol=1e-10)
+    direction = torch.randn_like(out)
+    for a, b in zip(torch.autograd.grad(out, inputs, direction), torch.autograd.grad(wanted, inputs, direction),
+                    strict=True):
+        assert torch.allclose(a, b, atol=1e-8)
 
 
 def test_positions_that_are_not_numbers_give_nan_and_no_crash():
