@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
+from ..synthesis.fog_set import CLEAN, FOGGY
 from ..utils.atomic import write_json
 from ..utils.images import is_image_file, read_image
 
@@ -56,7 +57,7 @@ class Group:
         name: of the split, as in ``train``.
         root: folder that quarantine entries are relative to.
         folders: one folder a key; a single key means that nothing is paired.
-        dataset: chooses among the stems if given (``PairedImageDataset``).
+        dataset: chooses among the stems if given (``PairedImageDataset``, ``PairedDetDataset``).
     """
 
     name: str
@@ -108,7 +109,7 @@ class Report:
 
 
 def groups_of_folder(root: str | Path) -> list[Group]:
-    """Groups of a data set on disk: the RoadScene-rain layout, or else every folder that holds images.
+    """Groups of a data set on disk: the layouts of RoadScene-rain and VOC-FOG, or else every folder that holds images.
 
     Raises:
         DataError: there is no such folder or no image in it.
@@ -123,6 +124,10 @@ def groups_of_folder(root: str | Path) -> list[Group]:
             folders = {key: base / folder for key, folder in layout.items()}
             clean = base / 'Vis/clean'
             groups.append(Group(name, root, {**folders, 'clean': clean} if clean.is_dir() else folders))
+    for split, foggy in FOGGY.items():
+        folders = {'img': root / split / foggy, 'clean_img': root / split / CLEAN}
+        if folders['img'].is_dir():
+            groups.append(Group(split, root, folders))
     if groups:
         return groups
     for folder, _, names in sorted(os.walk(root)):
@@ -154,7 +159,6 @@ def groups_of_config(path: str | Path) -> list[Group]:
     from mmengine.config import Config
 
     from ..registry import DATASETS
-    from .paired import PairedImageDataset
     try:
         config = Config.fromfile(str(path))
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
@@ -166,9 +170,10 @@ def groups_of_config(path: str | Path) -> list[Group]:
         for one in _innermost(loader.get('dataset') or {}):
             root = Path(one.get('data_root') or '').absolute()
             kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
-            if isinstance(kind, type) and issubclass(kind, PairedImageDataset):
+            if isinstance(kind, type) and getattr(kind, 'FLAT_FOLDERS', False):
                 dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
-                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()}
+                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()
+                           if key != 'ann'}
                 groups.append(Group(name, Path(dataset.data_root).absolute(), folders, dataset))
             else:
                 groups += [Group(name, root, {key: root / folder})

@@ -137,6 +137,8 @@ class PairedImageDataset(BaseDataset):
     """
 
     METAINFO = {'dataset_type': 'paired_image', 'task_name': 'restoration'}
+    FLAT_FOLDERS = True
+    """The images of a key lie in one folder under their stems, so that ``mmweather check`` can list them."""
 
     def __init__(self,
                  data_root: str = '',

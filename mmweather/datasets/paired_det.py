@@ -84,6 +84,8 @@ class PairedDetDataset(XMLDataset):
         'classes': ('person', 'bicycle', 'car', 'motorbike', 'bus'),
         'palette': [(220, 20, 60), (119, 11, 32), (0, 0, 142), (0, 0, 230), (0, 60, 100)],
     }
+    FLAT_FOLDERS = True
+    """See :attr:`~mmweather.datasets.paired.PairedImageDataset.FLAT_FOLDERS`."""
     ANNOTATED = True
     """Whether each image has an annotation file in the folder ``ann``."""
 
@@ -138,6 +140,14 @@ class PairedDetDataset(XMLDataset):
                 raise DataError(f"{len(missing)} sample(s) have no {what} in '{where}': {shorten(missing)}; add them, "
                                 'or give ann_file, a text file with the stems to take')
         return hold_out(stems, self.holdout)
+
+    def select(self, every_stem: Iterable[str]) -> list[str]:
+        """Which of the stems belong to this data set by ``ann_file`` and ``holdout``.
+
+        Raises:
+            DataError: ``ann_file`` cannot be read.
+        """
+        return hold_out(sorted(read_stems(self.ann_file)) if self.ann_file else sorted(every_stem), self.holdout)
 
     def _companions(self, stems: Sequence[str]) -> dict[str, dict[str, Path]]:
         found = {key: list_images(folder) for key, folder in self.data_prefix.items() if key not in ('img', 'ann')}
@@ -221,6 +231,7 @@ class BoxListDataset(PairedDetDataset):
         ConfigError: there is no ``ann_file``.
     """
 
+    FLAT_FOLDERS = False
     ANNOTATED = False
 
     def __init__(self,

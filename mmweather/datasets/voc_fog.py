@@ -138,6 +138,7 @@ class FoggyDriving(PairedDetDataset):
         'source': 'https://people.ee.ethz.ch/~csakarid/SFSU_synthetic/',
         'citation': 'Sakaridis et al., Semantic Foggy Scene Understanding with Synthetic Data, IJCV 2018',
     }
+    FLAT_FOLDERS = False
     CLASSES = ('car', 'person', 'bicycle', 'bus', 'truck', 'train', 'motorbike', 'rider')
     _ENDINGS = ('_leftImg8bit', '_bboxGt')
 

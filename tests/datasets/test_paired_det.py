@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -312,6 +313,27 @@ def test_loading_mistakes_are_one_line_each(pair, tmp_path):
         build(type='mmweather.LoadDetImage')(dict(img_path=str(foggy), height=30, width=20))
     with pytest.raises(ConfigError, match='pair of folder names'):
         build(type='mmweather.LoadCleanImage', folders='clear')
+
+
+def test_a_stock_coco_set_gets_companions_by_folder(pair, tmp_path):
+    foggy, image = pair
+    entry = dict(id=3, file_name=foggy.name, height=20, width=30)
+    box = dict(id=1, image_id=3, category_id=1, bbox=[3, 4, 12, 10], area=120, iscrowd=0)
+    (tmp_path / 'boxes.json').write_text(json.dumps(
+        dict(images=[entry], annotations=[box], categories=[dict(id=1, name='thing')])))
+    dataset = DATASETS.build(dict(
+        type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='boxes.json', data_prefix=dict(img='fog'),
+        metainfo=dict(classes=('thing', )), pipeline=[
+            dict(type='mmdet.LoadImageFromFile'),
+            dict(type='mmweather.LoadCleanImage', folders=('fog', 'clear')),
+            dict(type='mmdet.LoadAnnotations', with_bbox=True),
+            dict(type='mmweather.PairedTransform', transform=dict(type='mmdet.RandomFlip', prob=1.0)),
+            dict(type='mmweather.PackPairedDetInputs'),
+        ]))
+    packed_sample = dataset[0]
+    assert np.array_equal(packed_sample['inputs'].permute(1, 2, 0), image[:, ::-1, ::-1])
+    assert torch.equal(packed_sample['data_samples'].clean_img, 255 - packed_sample['inputs'])
+    assert packed_sample['data_samples'].gt_instances.bboxes.tensor.tolist() == [[15, 4, 27, 14]]
 
 
 # Packing and preprocessing ----------------------------------------------------------------------------------------

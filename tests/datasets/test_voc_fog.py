@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip('torch')
 pytest.importorskip('mmdet', reason='mmdet is not installed')
 
-from mmdet.evaluation import VOCMetric  # noqa: E402
+from mmdet.evaluation import CocoMetric, VOCMetric  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.dataset import base_dataset, pseudo_collate  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -292,15 +292,36 @@ def test_base_configs_load_the_layout(name, root):
     assert val['data_samples'][0].scale_factor == (640 / 60, 426 / 40)
     # The truth is in pixels of the file, as mmdet's metrics want it; perfect predictions score 1.
     metric = VOCMetric(**{key: value for key, value in config.test_evaluator.items() if key != 'type'})
-    metric.dataset_meta = dict(classes=FIVE_CLASSES)
     samples = []
     for one in batch_of(config.test_dataloader, 2)['data_samples']:
         one.pred_instances = one.gt_instances.clone()
         one.pred_instances.scores = one.gt_instances.labels * 0 + 0.9
         samples.append(one.to_dict())
     assert samples[0]['gt_instances']['bboxes'].tolist() == [[1, 1, 50, 35]]
-    metric.process({}, samples)
+    coco = CocoMetric(metric='bbox')
+    for one in (metric, coco):
+        one.dataset_meta = dict(classes=FIVE_CLASSES)
+        one.process({}, samples)
     assert metric.evaluate(2)['pascal_voc/mAP'] == 1
+    assert coco.evaluate(2)['coco/bbox_mAP'] == 1
+
+
+def test_check_finds_lost_partners_by_folder_and_by_config(root, tmp_path, capsys):
+    assert main(['check', str(root), '--workers', '1']) == 1  # all pictures of one size are alike
+    found = capsys.readouterr().out
+    assert 'unpaired' not in found and 'size' not in found and '28 images checked' in found
+    (root / 'train/JPEGImages/street 03.jpg').unlink()
+    assert main(['check', str(root), '--workers', '1']) == 1
+    assert 'unpaired' in capsys.readouterr().out
+    config = tmp_path / 'mine.py'
+    text = f"_base_ = {str(BASE / 'voc_fog.py')!r}\n"
+    for loader in ('train', 'val', 'test'):
+        where = f'dataset=dict(data_root={str(root)!r})'
+        text += f"{loader}_dataloader = dict({f'dataset=dict({where})' if loader == 'train' else where})\n"
+    config.write_text(text)
+    assert main(['check', str(config), '--workers', '1']) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('unpaired')]
+    assert len(lines) == 1 and 'street 03.jpg' in lines[0] and 'JPEGImages' in lines[0]
 
 
 @pytest.mark.slow

@@ -21,14 +21,16 @@ class PackPairedDetInputs(PackDetInputs):
 
     Args:
         keys: companions.
-        meta_keys: of ``mmdet.PackDetInputs``; by default also ``<key>_path`` and ``pad_param`` (see
-            :class:`~mmweather.datasets.transforms.fog_augment.Letterbox`).
+        meta_keys: of ``mmdet.PackDetInputs``; by default also ``<key>_path``, ``pad_param`` (see
+            :class:`~mmweather.datasets.transforms.fog_augment.Letterbox`) and ``instances``, the truth that
+            ``mmdet.CocoMetric`` takes where it has no COCO file.
 
     Raises:
         DataError: a companion differs in size from ``img``: a transform before moved one of them alone.
     """
 
-    META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'pad_param')
+    META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'pad_param',
+            'instances')
 
     def __init__(self, keys: Sequence[str] = CLEAN, meta_keys: Sequence[str] | None = None) -> None:
         self.keys = (keys, ) if isinstance(keys, str) else tuple(keys)
