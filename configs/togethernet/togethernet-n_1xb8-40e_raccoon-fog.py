@@ -3,6 +3,7 @@ _base_ = [
     '../_base_/models/togethernet_s.py',
     '../_base_/datasets/raccoon_fog.py',
     '../_base_/schedules/togethernet_100e.py',
+    '../_base_/detection_runtime.py',
 ]
 
 image_size = 192
@@ -34,5 +35,7 @@ param_scheduler = [dict(type='mmweather.WarmCosineLR', end=max_epochs, by_epoch=
                         convert_to_iter_based=True)]
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 default_hooks = dict(checkpoint=dict(interval=10), logger=dict(interval=10))
-val_evaluator = dict(iou_thrs=0.5)
-test_evaluator = val_evaluator
+test_evaluator = [
+    dict(type='mmdet.VOCMetric', metric='mAP', eval_mode='area'),
+    dict(type='mmdet.CocoMetric', metric='bbox'),
+]

@@ -1,7 +1,5 @@
-# TogetherNet's published schedule: 100 epochs of batches of 16. Published rule for other batches: lr = batch / 64 * 0.01,
-# at least 1e-4 (`--auto-scale-lr`).
-_base_ = '../default_runtime.py'
-
+# TogetherNet's published schedule: 100 epochs of batches of 16.
+# Published rule for other batches: lr = batch / 64 * 0.01, at least 1e-4 (`--auto-scale-lr`).
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',
     optimizer=dict(type='mmengine.SGD', lr=2.5e-3, momentum=0.937, nesterov=True, weight_decay=5e-4),
