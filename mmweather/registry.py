@@ -63,11 +63,15 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.sand_dust': ('SandDust', ),
+        'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
-        'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
+        'mmweather.datasets.transforms.paired': ('PairedResize', 'PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.dust': ('LoadCleanAndDepth', 'AddDust', 'RetinexLabel'),
+        'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),

@@ -9,7 +9,8 @@ HELP = 'draw the mini data sets, or put a downloaded set into place'
 EXAMPLE = """examples:
   mmweather prepare mini data/mini
   mmweather prepare mini data/mini --seed 1 --train 48 --test 12 --only roadscene-rain
-  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain"""
+  mmweather prepare roadscene-rain ~/downloads/NiteDR/dataset data/roadscene_rain
+  mmweather prepare sand-dust ~/downloads/SSDIE-Net/datasets data/sand_dust"""
 
 
 def _positive(text: str) -> int:
@@ -33,11 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mini.add_argument('--only', action='append', default=[], metavar='SET',
                       help='only this set, as in roadscene-rain (may be repeated; default: all)')
     mini.add_argument('--workers', type=_positive, help='processes (default: all cores)')
-    real = sets.add_parser(
-        'roadscene-rain', help='check a downloaded RoadScene-rain and link or copy it into place')
-    real.add_argument('source', metavar='SRC', help='folder that holds train and test')
-    real.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/roadscene_rain')
-    real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    for name, title, folder in (('roadscene-rain', 'RoadScene-rain', 'data/roadscene_rain'),
+                                ('sand-dust', 'sand-dust set of SSDIE-Net', 'data/sand_dust')):
+        real = sets.add_parser(name, help=f'check a downloaded {title} and link or copy it into place')
+        real.add_argument('source', metavar='SRC', help='folder that holds train and test')
+        real.add_argument('dir', metavar='DIR', help=f'new or empty folder, usually {folder}')
+        real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +49,12 @@ def run(args: argparse.Namespace) -> int:
         root = make_mini(args.dir, seed=args.seed, train=args.train, test=args.test, size=tuple(args.size),
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
+        return 0
+    if args.dataset == 'sand-dust':
+        from ..datasets.sand_dust import install_sand_dust
+        counts = install_sand_dust(args.source, args.dir, copy=args.copy)
+        print(f"{args.dir}: {counts['clean']} clean images with depth, {counts['dust']} dusty photos, "
+              f"{counts['test']} test photos")
         return 0
     from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)

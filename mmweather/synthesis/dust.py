@@ -106,6 +106,11 @@ def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
     return np.zeros_like(closeness) if high == low else 1 - (closeness - low) / (high - low)
 
 
+def ramp_depth(height: int, width: int) -> np.ndarray:
+    """A stand-in for depth: 1 (far) in the top row, falling evenly to 0 in the bottom row; float64 (H, W)."""
+    return np.repeat(np.linspace(1, 0, height)[:, None], width, axis=1)
+
+
 def _jet_position(picture: np.ndarray) -> np.ndarray:
     """Index (0 blue to 255 red) of the nearest colour of OpenCV's jet palette, float64 (H, W)."""
     palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_JET)[:, 0, ::-1]

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..errors import DataError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
+from . import mini_sand_dust
 from .rain import Rain, add_rain
 from .scene import draw_scene
 
@@ -26,7 +27,7 @@ MANIFEST = 'manifest.json'
 _QUALITY = {'Vis/input': 93, 'Vis/target': 90, 'Inf/input': 85}
 _NIGHT_SHARE = 0.4
 
-Job = tuple[str, str, str, int, tuple[int, int], int]
+Job = tuple[Any, ...]
 
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
@@ -83,6 +84,7 @@ def _roadscene_rain(root: Path, seed: int, counts: dict[str, int], size: tuple[i
 
 SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'roadscene-rain': (_roadscene_rain, _write_rainy_street),
+    'sand-dust': (mini_sand_dust.list_jobs, mini_sand_dust.write_job),
 }
 """Name of a set -> (list its jobs, do one job)."""
 
@@ -122,7 +124,8 @@ def make_mini(root: str | Path,
               progress: bool = True) -> Path:
     """Write the mini sets under ``root``.
 
-    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``.  Pictures
+    ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``,
+    ``sand-dust`` ``root/sand_dust/{train/clean,train/dust,test,reference}/NNN.{png,jpg}``.  Pictures
     depend on (seed, split, index, size, :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
 
     Args:

@@ -12,6 +12,7 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
+from .resizing import resize_mask, resize_picture
 
 
 def _pair(size: int | Sequence[int], owner: str) -> tuple[int, int]:
@@ -68,6 +69,49 @@ def pad_to(array: np.ndarray, height: int, width: int) -> np.ndarray:
     if not any(grow):
         return array
     return np.pad(array, ((0, grow[0]), (0, grow[1])) + ((0, 0), ) * (array.ndim - 2), mode='symmetric')
+
+
+@TRANSFORMS.register_module()
+class PairedResize(BaseTransform):
+    """Resize every image to one size: pictures bilinearly with antialiasing, masks to 0 and 1.
+
+    Modified keys: ``keys`` and those of ``masks`` that the sample has.
+
+    Args:
+        keys: pictures, uint8 (H, W[, 3]), of one size.
+        size: height and width, or (height, width).
+        masks: masks (H, W), set where they are not 0, of the size of the pictures.
+        published_masks: resize masks bilinearly too and set whatever is not 0 then, which grows them, as ACA-CRNet's
+            loader does; else the nearest pixel decides.
+
+    Raises:
+        ConfigError: a key is absent or ``size`` is wrong.
+        DataError: the images of the sample differ in size, or are not 8-bit.
+    """
+
+    def __init__(self,
+                 keys: Sequence[str] = ('img', 'gt'),
+                 size: int | Sequence[int] = 256,
+                 masks: Sequence[str] = ('mask', ),
+                 published_masks: bool = False) -> None:
+        self.keys = tuple(keys)
+        self.size = _pair(size, 'PairedResize')
+        self.masks = tuple(masks)
+        self.published_masks = published_masks
+
+    def transform(self, results: dict) -> dict:
+        """Resize one sample."""
+        masks = tuple(key for key in self.masks if key in results)
+        for key, image in zip((*self.keys, *masks), _images(results, (*self.keys, *masks), 'PairedResize'),
+                              strict=True):
+            if image.dtype != np.uint8:
+                raise DataError(f"PairedResize: '{key}' is {image.dtype}; it resizes 8-bit pictures and masks")
+            results[key] = resize_mask(image, *self.size, self.published_masks) if key in masks else resize_picture(
+                image, *self.size)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(keys={self.keys}, size={self.size}, masks={self.masks})'
 
 
 @TRANSFORMS.register_module()
