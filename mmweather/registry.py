@@ -88,6 +88,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+        'mmweather.evaluation.no_reference': ('NoReferenceMetrics', ),
     },
 }
 
