@@ -12,12 +12,12 @@ is that of the process on a CPU (resident set, libraries included) and that of P
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 
 import numpy as np
 import torch
+from _common import peak_memory
 
 from mmweather.apis.restore import restore_image
 from mmweather.errors import one_line_errors
@@ -79,8 +79,7 @@ def main() -> None:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     done, total = progress
-    # Linux counts in KiB, macOS in bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
+    peak = peak_memory()
     if on_gpu:
         peak = torch.cuda.max_memory_allocated()
     print(file=sys.stderr)

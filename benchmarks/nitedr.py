@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import importlib.util
 import math
 import os
-import platform
-import statistics
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import torch
+from _common import difference, load, machine, roof, seconds
 from torch import Tensor, nn
 
 from mmweather.models.nitedr.cleannet import CleanNet
@@ -33,19 +29,6 @@ from mmweather.models.nitedr.official import drop_shared
 from mmweather.models.nitedr.refinement import IlluminationRefiner
 
 Call = Callable[[], Tensor]
-
-
-def load(folder: Path, name: str) -> ModuleType:
-    """A module of the published code, whose own imports are found beside it."""
-    path = folder / name
-    spec = importlib.util.spec_from_file_location(f'published_{path.stem}', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-    return module
 
 
 def measure(calls: dict[str, Call], repeats: int, warm: bool = True) -> tuple[dict[str, dict], dict[str, Tensor]]:
@@ -63,15 +46,6 @@ def measure(calls: dict[str, Call], repeats: int, warm: bool = True) -> tuple[di
                 times[name]['wall'].append(wall)
                 times[name]['cpu'].append(cpu)
     return times, results
-
-
-def difference(a: Tensor, b: Tensor) -> float:
-    """Largest difference, relative to the largest value but at least to 1."""
-    return ((a - b).abs().max() / max(1.0, b.abs().max().item())).item()
-
-
-def seconds(values: list[float]) -> str:
-    return f'{statistics.median(values):.3g} ({min(values):.3g})'
 
 
 def row(title: str, calls: dict[str, Call], repeats: int) -> dict[str, Tensor]:
@@ -99,17 +73,6 @@ def step(network: nn.Module, x: Tensor, target: Tensor) -> Call:
         return torch.stack((loss.detach(), norm))
 
     return call
-
-
-def roof(size: int = 2048) -> float:
-    """GFLOP/s of a square float32 matrix product, the best of ten, by CPU seconds so that other work does not count."""
-    a, b = torch.rand(size, size), torch.rand(size, size)
-    best = math.inf
-    for _ in range(10):
-        start = time.process_time()
-        a @ b
-        best = min(best, time.process_time() - start)
-    return 2 * size**3 / best / 1e9 * torch.get_num_threads()
 
 
 def _kind_and_flops(name: str, shapes: list[list[int]]) -> tuple[str, float]:
@@ -250,9 +213,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     peak = roof()
-    print(f'torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()} '
-          f'{torch.backends.cpu.get_cpu_capability()}, float32 matrix product {peak:.0f} GFLOP/s, '
-          f'load average {os.getloadavg()[0]:.1f} at the start')
+    print(machine(peak))
     cleannet(args.published, args, peak)
     print(f'load average {os.getloadavg()[0]:.1f} at the end')
 

@@ -31,6 +31,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.common.losses': ('PSNRLoss', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
+        'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
         'mmweather.models.common.semi_supervised': ('SemiSupervisedRestorer', ),
         'mmweather.models.common.semi_supervised_terms': (
             'ReconstructionTerm', 'PerceptualTerm', 'StyleTerm', 'PseudoLabelTerm', 'ConsistencyTerm',

@@ -13,8 +13,8 @@ from mmweather.registry import MODELS
 from .selective import FLOOR, attention_map, block_attention, full_attention
 
 # Queries times keys of all samples up to which the score matrix is kept whole when gradients are taken: six maps of
-# 1 MiB on a CPU and of 64 MiB on a GPU.
-FULL_CPU = 1 << 18
+# 4 MiB on a CPU, up to where the blocks take about a tenth longer, and of 64 MiB on a GPU.
+FULL_CPU = 1 << 20
 FULL_GPU = 1 << 24
 
 
@@ -55,6 +55,7 @@ class AttentiveContextualAttention(nn.Module):
         selection: False keeps every key: softmax of the bare similarity (the published ablation).
         mode: ``'full'`` matrix, ``'blocks'``, or ``'auto'``: blocks, except for a small map whose gradient is wanted.
         block_size: queries of a block; None chooses by the device.
+        zero_init: start as the identity, so that a plugin leaves the features of a pretrained backbone as they are.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -64,7 +65,8 @@ class AttentiveContextualAttention(nn.Module):
 
     def __init__(self, in_channels: int, kernel_size: int = 1, stride: int = 1, reduction: int = 1,
                  softmax_scale: float = 1.0, selection: bool = True,
-                 mode: Literal['auto', 'full', 'blocks'] = 'auto', block_size: int | None = None) -> None:
+                 mode: Literal['auto', 'full', 'blocks'] = 'auto', block_size: int | None = None,
+                 zero_init: bool = False) -> None:
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(f'kernel_size must be odd and positive, got {kernel_size}')
@@ -79,6 +81,7 @@ class AttentiveContextualAttention(nn.Module):
         self.selection = selection
         self.mode = mode
         self.block_size = block_size
+        self.zero_init = zero_init
         width = in_channels // reduction
         # Named as in the published checkpoints; `bias` is a module.
         self.linear_weight = _branch(width, kernel_size) if selection else None
@@ -86,7 +89,13 @@ class AttentiveContextualAttention(nn.Module):
         self.query = nn.Conv2d(in_channels, width, 1)
         self.value = nn.Conv2d(in_channels, in_channels, 1)
         self.linear = nn.Sequential(nn.Conv2d(in_channels, in_channels, 3, padding=1), nn.LeakyReLU(0.2))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Weights as published; an OpenMMLab backbone calls this after it has set all its convolutions its own way."""
         kaiming_init(self)
+        if self.zero_init:
+            nn.init.zeros_(self.linear[0].weight)
 
     def _patches(self, x: Tensor, stride: int) -> Tensor:
         """(B, C, H, W) to (B, positions, C * k * k)."""

@@ -24,16 +24,18 @@ from torch.autograd.function import once_differentiable
 
 FLOOR = 1e-8
 
-# Elements of one block's score matrix.  On a CPU a block should stay in the shared cache while the row operations go
-# over it; on a GPU it should be large enough to fill the device.
-BLOCK_CPU = 1 << 20
+# Elements of one block's score matrix.  A block has many rows for the sake of its matrix products; on a GPU it should
+# be large enough to fill the device.
+BLOCK_CPU = 1 << 22
 BLOCK_GPU = 1 << 26
-# Rows at the fewest, lest the products become products of vectors.
-LEAST_ROWS = 64
+# Rows at the fewest: products of fewer read the keys too often.
+LEAST_ROWS = 128
+# On a CPU the row operations go over pieces of a block that stay in a core's own cache.
+STRIP_CPU = 1 << 16
 
 
 def block_rows(queries: int, keys: int, device: torch.device) -> int:
-    """Queries of one block: memory is constant up to 16 384 keys on a CPU and grows with their number from there."""
+    """Queries of one block: memory is constant up to 32 768 keys on a CPU and grows with their number from there."""
     budget = BLOCK_CPU if device.type == 'cpu' else BLOCK_GPU
     return max(1, min(queries, max(budget // max(keys, 1), LEAST_ROWS)))
 
@@ -73,21 +75,29 @@ def _accumulate(weights: Tensor, v: Tensor) -> Tensor:
     return (weights.to(v.dtype) @ v + (FLOOR * _working(v).sum(-2, keepdim=True)).to(v.dtype))
 
 
-def _rows(scores: Tensor, threshold: Tensor | None, scale: float) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Softmax, margin and the mask of kept keys of one block (n, M)."""
-    if threshold is None:
-        return (scores * scale if scale != 1 else scores).softmax(-1), None, None
-    margin = (scores - threshold).relu_()
-    logits = scores * margin
-    if scale != 1:
-        logits *= scale
-    return logits.softmax(-1), margin, margin > 0
-
-
 def _blocks(q: Tensor, rows: int) -> Iterator[tuple[int, slice]]:
     for sample in range(q.shape[0]):
         for start in range(0, q.shape[1], rows):
             yield sample, slice(start, start + rows)
+
+
+def _strips(threshold: Tensor | None, *blocks: Tensor) -> Iterator[tuple[Tensor | None, ...]]:
+    """Views of a few rows of the threshold and of each matrix of a block."""
+    rows, keys = blocks[0].shape
+    step = max(1, STRIP_CPU // keys) if blocks[0].device.type == 'cpu' else rows
+    for start in range(0, rows, step):
+        yield tuple(None if x is None else x[start:start + step] for x in (threshold, *blocks))
+
+
+def _softmax(scores: Tensor, threshold: Tensor | None, scale: float) -> tuple[Tensor, Tensor | None]:
+    """Softmax of a strip (n, M) and the margins by which its scores lie above the threshold."""
+    if threshold is None:
+        return (scores * scale if scale != 1 else scores).softmax(-1), None
+    margin = (scores - threshold).relu_()
+    logits = scores * margin
+    if scale != 1:
+        logits *= scale
+    return logits.softmax(-1), margin
 
 
 class _Blocks(torch.autograd.Function):
@@ -100,11 +110,13 @@ class _Blocks(torch.autograd.Function):
         ctx.scale, ctx.rows = scale, rows
         out = q.new_empty(*q.shape[:2], v.shape[2], dtype=v.dtype)
         for n, part in _blocks(q, rows):
-            limit = None if threshold is None else threshold[n, part]
-            weights, _, kept = _rows(_working(q[n, part] @ k[n].t()), limit, scale)
-            if kept is not None:
-                weights *= kept
-            out[n, part] = weights.sub_(FLOOR).relu_().to(v.dtype) @ v[n]
+            block = _working(q[n, part] @ k[n].t())
+            for limit, scores in _strips(None if threshold is None else threshold[n, part], block):
+                soft, margin = _softmax(scores, limit, scale)
+                if margin is not None:
+                    soft *= margin.sign_()  # in floats: products with a mask of booleans are many times slower
+                torch.sub(soft, FLOOR, out=scores).relu_()
+            out[n, part] = block.to(v.dtype) @ v[n]
         return out.add_((FLOOR * _working(v).sum(1, keepdim=True)).to(v.dtype))
 
     @staticmethod
@@ -116,28 +128,39 @@ class _Blocks(torch.autograd.Function):
         grad_k, grad_v = torch.zeros_like(_working(k)), torch.zeros_like(_working(v))
         grad_t = None if threshold is None else torch.empty_like(threshold)
         for n, part in _blocks(q, ctx.rows):
+            d_out = grad[n, part]
+            # Scores and gradient of the weights; each strip leaves its weights and the gradient of its scores there.
+            weights, d_scores = _working(q[n, part] @ k[n].t()), _working(d_out @ v[n].t())
             limit = None if threshold is None else threshold[n, part]
-            scores = _working(q[n, part] @ k[n].t())
-            soft, margin, kept = _rows(scores, limit, ctx.scale)
-            weights = (soft - FLOOR if kept is None else (soft * kept).sub_(FLOOR)).relu_()
-            d_rows = grad[n, part]
-            _add_product(grad_v[n], weights.to(v.dtype).t(), d_rows)
-            d_soft = _working(d_rows @ v[n].t())
-            d_soft *= weights > 0
-            # Backward of softmax: p * (d - sum of p * d); then of the logits s * r and of the threshold.
-            d_soft *= soft
-            d_logits = d_soft.sub_(soft.mul_(d_soft.sum(-1, keepdim=True)))
-            if ctx.scale != 1:
-                d_logits *= ctx.scale
-            if margin is not None and grad_t is not None:
-                d_logits *= kept
-                grad_t[n, part] = -torch.einsum('ij,ij->i', d_logits, scores)[:, None]
-                d_logits *= margin.add_(scores)
-            d_scores = d_logits.to(q.dtype)
+            d_limit = [_backward_of_strip(*strip, ctx.scale) for strip in _strips(limit, weights, d_scores)]
+            if grad_t is not None:
+                grad_t[n, part] = torch.cat(d_limit)
+            _add_product(grad_v[n], weights.to(v.dtype).t(), d_out)
+            d_scores = d_scores.to(q.dtype)
             grad_q[n, part] = d_scores @ k[n]
             _add_product(grad_k[n], d_scores.t(), q[n, part])
         grad_v += FLOOR * _working(grad).sum(1, keepdim=True)
         return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_t, None, None
+
+
+def _backward_of_strip(threshold: Tensor | None, scores: Tensor, grad: Tensor, scale: float) -> Tensor | None:
+    """Scores to weights and gradient of the weights to that of the scores, in place; gives that of the threshold."""
+    soft, margin = _softmax(scores, threshold, scale)
+    kept = None if margin is None else margin.sign()
+    weights = (soft - FLOOR if kept is None else (soft * kept).sub_(FLOOR)).relu_()
+    grad *= weights.sign()
+    # Backward of softmax: p * (d - sum of p * d); then of the logits s * r and of the threshold.
+    grad *= soft
+    grad -= soft.mul_(grad.sum(-1, keepdim=True))
+    if scale != 1:
+        grad *= scale
+    d_threshold = None
+    if margin is not None:
+        grad *= kept
+        d_threshold = -torch.linalg.vecdot(grad, scores)[:, None]
+        grad *= margin.add_(scores)
+    scores.copy_(weights)
+    return d_threshold
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:

@@ -189,6 +189,54 @@ def test_autocast_stays_close():
     torch.testing.assert_close(out.float(), wanted, rtol=0.05, atol=0.1)
 
 
+def test_it_can_start_as_the_identity_and_still_learns():
+    torch.manual_seed(4)
+    layer = AttentiveContextualAttention(8, zero_init=True)
+    x = torch.randn(1, 8, 5, 6)
+    assert torch.equal(layer(x), x)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        optimizer.step()
+    assert not torch.allclose(layer(x), x)
+    assert all(p.grad.abs().sum() > 0 for name, p in layer.named_parameters() if name.startswith(('query', 'value')))
+
+
+class Saved:
+    """Sizes of what a forward pass keeps for its backward pass, elements."""
+
+    def __enter__(self) -> list[int]:
+        sizes: list[int] = []
+
+        def pack(x: Tensor) -> Tensor:
+            sizes.append(x.numel())
+            return x
+
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
+        self.hooks.__enter__()
+        return sizes
+
+    def __exit__(self, *error) -> None:
+        self.hooks.__exit__(*error)
+
+
+def test_what_is_kept_for_the_gradient_grows_with_the_positions_not_their_square():
+    layer = AttentiveContextualAttention(8)
+    kept = {}
+    for side in (40, 80):
+        with Saved() as sizes:
+            layer(torch.rand(1, 8, side, side, requires_grad=True))
+        # The path that 'auto' takes: 1600 positions squared are above FULL_CPU.
+        assert max(sizes) < side**4
+        kept[side] = sum(sizes)
+    assert kept[80] <= 4.1 * kept[40]
+    layer.mode = 'full'
+    with Saved() as sizes:
+        layer(torch.rand(1, 8, 40, 40, requires_grad=True))
+    assert max(sizes) >= 40**4
+
+
 def test_is_an_mmcv_plugin_layer():
     pytest.importorskip('mmcv')
     from mmcv.cnn import build_plugin_layer
