@@ -238,7 +238,7 @@ def main() -> None:
             done = subprocess.run([str(word) for word in words], capture_output=True, text=True,
                                   env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
             if done.returncode:
-                sys.exit(f'{row}: {done.stderr[-2000:]}')
+                sys.exit(f'{row}: status {done.returncode} {done.stderr[-2000:]}')
             figures = json.loads(done.stdout.splitlines()[-1])
             gradients = torch.load(result, weights_only=True)
             first = first or {**figures, 'gradients': gradients}
