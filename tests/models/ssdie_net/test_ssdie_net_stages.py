@@ -1,4 +1,4 @@
-"""The three published stages, as configs of the semi-supervised restorer, against the golden training steps."""
+"""The three published stages, the models of the shipped configs, against the golden training steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from mmweather.apis.golden.compare import GoldenFolder
@@ -14,22 +15,16 @@ from mmweather.apis.golden.fill import fill_input
 from mmweather.apis.golden.ssdie_net_inputs import blocky, gained_state, norms
 from mmweather.registry import MODELS
 
+MODELS_OF_CONFIGS = Path(__file__).parents[3] / 'configs/_base_/models'
 GOLDEN = Path(__file__).parents[3] / '..' / 'shared' / 'golden' / 'ssdie_net'
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # half a minute of CPU seconds, at 256x256 through VGG-19
     pytest.mark.skipif(not (GOLDEN / 'golden_train_step.npz').is_file(), reason='no golden vectors beside the '
                        'repository (../shared/golden)'),
 ]
 STILL = {'unet': dict(type='mmweather.SandDustUNet', dropout=0.0, noise_std=0.0),
          'msff': dict(type='mmweather.MSFF', noise_std=0.0)}
-VGG = dict(type='mmweather.VGG19Features', layers=('relu1_1', 'relu2_1', 'relu3_1', 'relu4_1', 'relu5_1', 'relu2_2',
-                                                   'relu3_4', 'relu4_4', 'relu5_2'))
-CRITIC = dict(type='mmweather.SandDustDiscriminator')
-DARK = dict(type='mmweather.SandDustDiscriminator', in_channels=1)
-SUPERVISED = dict(
-    l1=dict(type='mmweather.ReconstructionTerm', loss=dict(type='mmagic.L1Loss'), weight=100),
-    perceptual=dict(type='mmweather.PerceptualTerm'),
-    style=dict(type='mmweather.StyleTerm'))
 
 
 class KeepGradients(OptimWrapper):
@@ -37,15 +32,17 @@ class KeepGradients(OptimWrapper):
         pass
 
 
-def stage(**config):
-    """The model with the golden weights, and its optimizers, which leave the gradients in place."""
+def stage(name, generator=None, **options):
+    """The model of a config with the golden weights, and its optimizers, which leave the gradients in place."""
     folder = GoldenFolder(GOLDEN)
-    model = MODELS.build(dict(type='mmweather.SemiSupervisedRestorer', signed=True, **config))
-    for child, stem in (('generator', config.get('generator', {}).get('type', '').replace('mmweather.', '')),
-                        ('critic', 'disc'), ('dark', 'dark'), ('vgg', 'vgg19_features')):
+    config = Config.fromfile(MODELS_OF_CONFIGS / name).model
+    config.update(options, pretrained=None)
+    if generator:
+        config.generator = STILL[generator]
+    model = MODELS.build(config)
+    for child, stem in (('generator', generator), ('critic', 'disc'), ('dark', 'dark'), ('vgg', 'vgg19_features')):
         network = getattr(model, child, None)
         if network is not None:
-            stem = {'SandDustUNet': 'unet', 'MSFF': 'msff'}.get(stem, stem)
             state = {key: torch.from_numpy(value) for key, value in gained_state(folder, stem).items()}
             network.load_state_dict({key: state[key] for key in network.state_dict()})
     wrappers = OptimWrapperDict(**{
@@ -72,16 +69,17 @@ def check_log(log, reference, names):
 
 def test_stage_a_warms_the_restorer_up():
     reference = GoldenFolder(GOLDEN).arrays('golden_pretrain_step.npz')
-    model, wrappers = stage(generator=STILL['unet'], networks=dict(vgg=VGG), terms=SUPERVISED)
+    model, wrappers = stage('ssdie_net_supervised.py', 'unet')
     log = model.optimise({'img': blocky('ssdie.step.X_s'), 'gt': blocky('ssdie.step.X')}, wrappers)
-    check_log(log, reference, {'loss_l1': ('l1', 100), 'loss_perceptual': ('perceptual', 1), 'loss_style': ('style', 1),
-                               'loss': ('total', 1)})
+    check_log(log, reference, {
+        'loss_reconstruction': ('l1', 100), 'loss_perceptual': ('perceptual', 1), 'loss_style': ('style', 1),
+        'loss': ('total', 1)})
     check_network(model.generator, reference, 'gen', 5e-4)
 
 
 def test_stage_b_trains_the_classifier_of_dark_channels():
     reference = GoldenFolder(GOLDEN).arrays('golden_dark_step.npz')
-    model, wrappers = stage(networks=dict(dark=DARK), objectives=dict(dark=dict(type='mmweather.DarkChannelObjective')))
+    model, wrappers = stage('ssdie_net_dark.py')
     images = {'gt': blocky('ssdie.step.X', 2), 'unlabelled': blocky('ssdie.step.X_r', 2)}
     log = model.optimise(images, wrappers)
     check_log(log, reference, {'loss_dark': ('total', 1), 'loss': ('total', 1)})
@@ -92,14 +90,7 @@ def test_stage_c_is_semi_supervised():
     """MSFF and two copies. (The U-Net with five takes a minute; the golden check computes it.)"""
     copies = 2
     reference = GoldenFolder(GOLDEN).arrays('golden_train_step_msff.npz')
-    model, wrappers = stage(
-        generator=STILL['msff'], networks=dict(vgg=VGG, critic=CRITIC, dark=DARK),
-        objectives=dict(critic=dict(type='mmweather.CriticObjective')),
-        terms=dict(
-            **SUPERVISED, consistency=dict(type='mmweather.ConsistencyTerm'),
-            adversarial=dict(type='mmweather.AdversarialTerm'), dark_channel=dict(type='mmweather.DarkChannelTerm'),
-            pseudo_label=dict(type='mmweather.PseudoLabelTerm', weight=0.1)),
-        noise_copies=copies, recompute_views=True)
+    model, wrappers = stage('ssdie_net.py', 'msff', noise_copies=copies, recompute_views=True)
     model.draw_noise = lambda image, copy: 0.2 * (
         torch.from_numpy(fill_input(f'ssdie.step.noise.{copy}', (1, 3, 256, 256))) - 0.5)
     passes = []
@@ -110,7 +101,7 @@ def test_stage_c_is_semi_supervised():
         'img': blocky('ssdie.step.X_s'), 'gt': blocky('ssdie.step.X'), 'unlabelled': blocky('ssdie.step.X_r'),
         'pseudo_label': blocky('ssdie.step.retinex'), **views}, wrappers)
     check_log(log, reference, {
-        'loss_l1': ('L1_sup', 100), 'loss_perceptual': ('L_perceptual', 1), 'loss_style': ('L_style', 1),
+        'loss_reconstruction': ('L1_sup', 100), 'loss_perceptual': ('L_perceptual', 1), 'loss_style': ('L_style', 1),
         'loss_consistency': ('L_con', 1), 'loss_adversarial': ('L_adv', 1), 'loss_dark_channel': ('L_reg', 1),
         'loss_pseudo_label': ('L_psu_weighted', 1), 'loss_critic': ('D_loss', 1)})
     assert log['loss'].item() == pytest.approx(float(reference['L_total'] + reference['D_loss']), rel=1e-5)
