@@ -33,6 +33,10 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
         'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
+        'mmweather.models.common.semi_supervised': ('SemiSupervisedRestorer', ),
+        'mmweather.models.common.semi_supervised_terms': (
+            'ReconstructionTerm', 'PerceptualTerm', 'StyleTerm', 'PseudoLabelTerm', 'ConsistencyTerm',
+            'AdversarialTerm', 'CriticObjective'),
         'mmweather.models.nitedr.cleannet': ('CleanNet', ),
         'mmweather.models.nitedr.fusion': ('LuminanceFusion', ),
         'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
@@ -45,7 +49,9 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
         'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
         'mmweather.models.ssdie_net.msff': ('MSFF', ),
+        'mmweather.models.ssdie_net.terms': ('DarkChannelTerm', 'DarkChannelObjective'),
         'mmweather.models.ssdie_net.unet': ('SandDustUNet', 'PatchUNet'),
+        'mmweather.models.ssdie_net.vgg': ('VGG19Features', ),
         'mmweather.models.togethernet.dtfe': ('DynamicTransformerEnhancement', ),
         'mmweather.models.togethernet.self_calibrated': ('SelfCalibratedBottleneck', ),
         'mmweather.models.togethernet.decoder': ('RestorationDecoder', ),
@@ -66,6 +72,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
         'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
         'mmweather.datasets.rice': ('RICE', ),
+        'mmweather.datasets.sand_dust': ('SandDust', ),
+        'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -76,6 +84,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.fog_augment': ('PublishedFogAugment', 'Letterbox'),
         'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
         'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
+        'mmweather.datasets.transforms.dust': ('LoadCleanAndDepth', 'AddDust', 'RetinexLabel'),
+        'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
@@ -97,6 +107,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
         'mmweather.evaluation.band_metrics': ('BandMetrics', ),
+        'mmweather.evaluation.no_reference': ('NoReferenceMetrics', ),
     },
 }
 

@@ -14,7 +14,8 @@ EXAMPLE = """examples:
   mmweather prepare rice ~/downloads/RICE2 data/rice2 --lists my_splits
   mmweather prepare sen12ms-cr ~/downloads/SEN12MSCR data/sen12mscr
   mmweather prepare voc-fog VOCdevkit/VOC2012 data/my_fog --val-fraction 0.1
-  mmweather prepare voc-fog coco data/my_fog --annotations coco/boxes.json --depth coco/depth"""
+  mmweather prepare voc-fog coco data/my_fog --annotations coco/boxes.json --depth coco/depth
+  mmweather prepare sand-dust ~/downloads/SSDIE-Net/datasets data/sand_dust"""
 
 
 def _positive(text: str) -> int:
@@ -38,11 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mini.add_argument('--only', action='append', default=[], metavar='SET',
                       help='only this set, as in roadscene-rain (may be repeated; default: all)')
     mini.add_argument('--workers', type=_positive, help='processes (default: all cores)')
-    real = sets.add_parser(
-        'roadscene-rain', help='check a downloaded RoadScene-rain and link or copy it into place')
-    real.add_argument('source', metavar='SRC', help='folder that holds train and test')
-    real.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/roadscene_rain')
-    real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
+    for name, title, folder in (('roadscene-rain', 'RoadScene-rain', 'data/roadscene_rain'),
+                                ('sand-dust', 'sand-dust set of SSDIE-Net', 'data/sand_dust')):
+        real = sets.add_parser(name, help=f'check a downloaded {title} and link or copy it into place')
+        real.add_argument('source', metavar='SRC', help='folder that holds train and test')
+        real.add_argument('dir', metavar='DIR', help=f'new or empty folder, usually {folder}')
+        real.add_argument('--copy', action='store_true', help='copy the files (default: link them)')
     sentinel = sets.add_parser(
         'sen12ms-cr', help='link or copy the complete triplets of a downloaded SEN12MS-CR into place')
     sentinel.add_argument('source', metavar='SRC', help='folder with the unpacked archives, in any layout in use')
@@ -130,6 +132,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.dataset == 'voc-fog':
         return _voc_fog(args)
+    if args.dataset == 'sand-dust':
+        from ..datasets.sand_dust import install_sand_dust
+        counts = install_sand_dust(args.source, args.dir, copy=args.copy)
+        print(f"{args.dir}: {counts['clean']} clean images with depth, {counts['dust']} dusty photos, "
+              f"{counts['test']} test photos")
+        return 0
     from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)
     print(f"{args.dir}: {counts['train']} training and {counts['test']} test triples")

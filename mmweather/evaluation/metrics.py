@@ -24,7 +24,7 @@ from mmengine.logging import print_log
 from mmweather.errors import ConfigError, DataError
 from mmweather.registry import METRICS
 
-from .functional import restoration
+from .functional import colour, restoration
 from .functional.fusion import FUSION_METRICS, fusion_metrics, fusion_names
 
 RESTORATION_METRICS: dict[str, tuple[Callable[..., float], str]] = {
@@ -33,6 +33,7 @@ RESTORATION_METRICS: dict[str, tuple[Callable[..., float], str]] = {
     'ssim_y': (restoration.ssim_y, 'Y as psnr_y, 11x11 Gaussian sigma 1.5, edge pixels repeated, range 255'),
     'ssim_rgb3d': (restoration.ssim_rgb3d, 'RGB, 11x11x11 Gaussian over height, width and colour, edges repeated'),
     'ms_ssim': (restoration.ms_ssim, 'RGB, pytorch_msssim, 5 scales, range 255; nan below 161 px'),
+    'ciede2000': (colour.ciede2000, 'CIELAB (sRGB, D65, 2 degrees) by scikit-image, mean over pixels'),
 }
 
 
@@ -170,14 +171,14 @@ class _PerImageMetric(BaseMetric):
 
 @METRICS.register_module()
 class RestorationMetrics(_PerImageMetric):
-    """PSNR, SSIM and MS-SSIM of restored pictures, beside those of the input.
+    """PSNR, SSIM, MS-SSIM and CIEDE2000 of restored pictures, beside those of the input.
 
     Result keys are the metric names, and with ``compare_input`` also ``<name>_input`` (the degraded picture against
     the same reference).  Values are computed per picture and averaged over pictures; values of every picture stay in
     ``per_image`` of the main process.
 
     Args:
-        metrics: names out of 'psnr_y', 'psnr_rgb', 'ssim_y', 'ssim_rgb3d', 'ms_ssim', or one of them.
+        metrics: names out of 'psnr_y', 'psnr_rgb', 'ssim_y', 'ssim_rgb3d', 'ms_ssim', 'ciede2000', or one of them.
         crop_border: pixels cut off each side before measuring.
         compare_input: measure ``sample['input']`` too.
         round: round the pictures to whole grey levels first, as storing them as 8 bits does.
@@ -192,7 +193,7 @@ class RestorationMetrics(_PerImageMetric):
     """
 
     def __init__(self,
-                 metrics: str | Sequence[str] = tuple(RESTORATION_METRICS),
+                 metrics: str | Sequence[str] = ('psnr_y', 'psnr_rgb', 'ssim_y', 'ssim_rgb3d', 'ms_ssim'),
                  crop_border: int = 0,
                  compare_input: bool = True,
                  round: bool = True,

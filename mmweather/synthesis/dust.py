@@ -6,8 +6,9 @@ airlight of sand is red to orange, that of haze grey.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -106,12 +107,25 @@ def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
     return np.zeros_like(closeness) if high == low else 1 - (closeness - low) / (high - low)
 
 
+def ramp_depth(height: int, width: int) -> np.ndarray:
+    """A stand-in for depth: 1 (far) in the top row, falling evenly to 0 in the bottom row; float64 (H, W)."""
+    return np.repeat(np.linspace(1, 0, height)[:, None], width, axis=1)
+
+
+@functools.cache
+def _jet_tree() -> Any:
+    """OpenCV's jet palette (0 blue to 255 red), RGB, to be searched for the nearest colour."""
+    from scipy.spatial import cKDTree
+    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_JET)[:, 0, ::-1]
+    return cKDTree(palette.astype(np.float64))
+
+
 def _jet_position(picture: np.ndarray) -> np.ndarray:
     """Index (0 blue to 255 red) of the nearest colour of OpenCV's jet palette, float64 (H, W)."""
-    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_JET)[:, 0, ::-1]
-    from scipy.spatial import cKDTree
-    colours, inverse = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
-    nearest = cKDTree(palette.astype(np.float64)).query(colours.astype(np.float64))[1]
+    # Sorting numbers is several times quicker than sorting triples.
+    codes = picture.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    colours, inverse = np.unique(codes, return_inverse=True)
+    nearest = _jet_tree().query(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1))[1]
     return nearest[inverse.reshape(-1)].reshape(picture.shape[:2]).astype(np.float64)
 
 

@@ -16,6 +16,7 @@ from ..errors import DataError, MissingToolboxError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
+from . import mini_sand_dust
 from .mini_fog import list_foggy_streets, write_foggy_street
 from .mini_satellite import SATELLITE_SETS
 from .noise import picture_generator
@@ -30,7 +31,7 @@ MANIFEST = 'manifest.json'
 _QUALITY = {'Vis/input': 93, 'Vis/target': 90, 'Inf/input': 85}
 _NIGHT_SHARE = 0.4
 
-Job = tuple[str, str, str, int, tuple[int, int], int]
+Job = tuple[Any, ...]
 
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
@@ -84,6 +85,7 @@ SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'roadscene-rain': (_roadscene_rain, _write_rainy_street),
     'voc-fog': (list_foggy_streets, write_foggy_street),
     **SATELLITE_SETS,
+    'sand-dust': (mini_sand_dust.list_jobs, mini_sand_dust.write_job),
 }
 """Name of a set -> (list its jobs, do one job)."""
 GEOTIFF_SETS = ('sen12ms-cr', )
@@ -142,8 +144,9 @@ def make_mini(root: str | Path,
     ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``; ``rice1``
     becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` likewise with ``mask``; ``sen12ms-cr`` becomes
     ``root/sen12mscr/ROIs*_{s1,s2,s2_cloudy}/...tif``, left out with one line where rasterio is missing; ``voc-fog``
-    becomes ``root/voc_fog``, see :mod:`~mmweather.synthesis.fog_set`.  Pictures depend on (seed, split, index, size,
-    :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
+    becomes ``root/voc_fog``, see :mod:`~mmweather.synthesis.fog_set`; ``sand-dust`` becomes
+    ``root/sand_dust/{train/clean,train/dust,test,reference}/NNN.{png,jpg}``.  Pictures depend on (seed, split, index,
+    size, :data:`VERSION`) alone.  A run that was interrupted goes on where it stopped.
 
     Args:
         root: a new or empty folder, or one that this function wrote with the same arguments.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmweather.registry import MODELS
@@ -33,3 +34,19 @@ class PSNRLoss(nn.Module):
             difference = (difference * luma).sum(1, keepdim=True)
         error = difference.square().mean((1, 2, 3))
         return self.loss_weight * 10 / math.log(10) * (error + 1e-8).log().mean()
+
+
+def gram(features: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, C): inner products of the channels, divided by C * H * W."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def logistic_loss(logits: Tensor, real: bool) -> Tensor:
+    """Mean logistic loss of logits of any shape against 1 (``real``) or 0."""
+    return F.softplus(-logits if real else logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Half the sum of the logistic losses of real (against 1) and fake logits (against 0)."""
+    return 0.5 * (logistic_loss(real_logits, True) + logistic_loss(fake_logits, False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import is_model_wrapper
@@ -40,3 +41,27 @@ def keep_keys_plain(model: nn.Module) -> None:
 
     model.register_state_dict_post_hook(after_saving)
     model.register_load_state_dict_pre_hook(before_loading)
+
+
+def leave_out_of_state(model: nn.Module, names: Sequence[str]) -> None:
+    """Keep children out of a model's state dict, and let them keep their own weights when one is loaded.
+
+    For frozen networks whose weights come from elsewhere, as an ImageNet classifier behind a loss.
+
+    Args:
+        model: the parent.
+        names: of the children.
+    """
+
+    def after_saving(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        for key in [key for key in state if key.startswith(tuple(f'{prefix}{name}.' for name in names))]:
+            del state[key]
+
+    def before_loading(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        for name in names:
+            own = bare(module.get_submodule(name)).state_dict()
+            state.update({f'{prefix}{name}.{key}': value for key, value in own.items()})
+
+    if names:
+        model.register_state_dict_post_hook(after_saving)
+        model.register_load_state_dict_pre_hook(before_loading)

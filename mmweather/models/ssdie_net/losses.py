@@ -9,18 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmweather.models.common.dark_channel import block_dark_channel
+from mmweather.models.common.losses import gram, logistic_loss
 from mmweather.registry import MODELS
 
 from .vgg import VGG19Features
 
 PERCEPTUAL_LAYERS = ('relu1_1', 'relu2_1', 'relu3_1', 'relu4_1', 'relu5_1')
 STYLE_LAYERS = ('relu2_2', 'relu3_4', 'relu4_4', 'relu5_2')
-
-
-def gram(features: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, C, C): inner products of the channels, divided by C * H * W."""
-    flat = features.flatten(2)
-    return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
 
 @MODELS.register_module()
@@ -73,16 +68,6 @@ class PerceptualStyleLoss(nn.Module):
             f'loss_{name}': weights[name] * torch.stack(list(layers.values())).sum()
             for name, layers in terms.items() if layers
         }
-
-
-def logistic_loss(logits: Tensor, real: bool) -> Tensor:
-    """Mean logistic loss of logits of any shape against 1 (``real``) or 0."""
-    return F.softplus(-logits if real else logits).mean()
-
-
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Half the sum of the logistic losses of real (against 1) and fake logits (against 0)."""
-    return 0.5 * (logistic_loss(real_logits, True) + logistic_loss(fake_logits, False))
 
 
 def dark_channel_loss(classifier: nn.Module, img: Tensor, block: int = 16) -> Tensor:

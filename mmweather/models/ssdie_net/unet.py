@@ -102,6 +102,7 @@ class PatchUNet(nn.Module):
     """
 
     inference_contract = InferenceContract(multiple_of=64, minimum=64, tiling='approximate', overlap=64)
+    norm_per_image = True
 
     def __init__(self, in_channels: int = 3, features: int = 64, num_downs: int = 6, dropout: float = 0.5,
                  noise_std: float = 0.01, published_noise: bool = False) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmweather.errors import CheckpointError
+from mmweather.registry import MODELS
+
 #: Index of each ReLU in torchvision's ``vgg19().features``.
 RELUS = {
     f'relu{stage}_{i + 1}': first + 2 * i
@@ -14,8 +17,11 @@ RELUS = {
 }
 
 
+@MODELS.register_module()
 class VGG19Features(nn.Module):
     """Activations of torchvision's VGG-19; the parameters are frozen.
+
+    ``in_checkpoints`` tells the semi-supervised restorer to leave the weights out of its checkpoints.
 
     Args:
         layers: names such as ``'relu3_4'``; the network is cut behind the deepest.
@@ -26,6 +32,8 @@ class VGG19Features(nn.Module):
         ValueError: an unknown layer.
         CheckpointError: the file does not hold a VGG-19.
     """
+
+    in_checkpoints = False
 
     def __init__(self, layers: Sequence[str] = tuple(RELUS), weights: str | None = None) -> None:
         super().__init__()
@@ -38,14 +46,24 @@ class VGG19Features(nn.Module):
         self.register_buffer('mean', torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1), persistent=False)
         if weights is not None:
-            self._load(weights)
+            self.load(weights)
         self.eval().requires_grad_(False)
 
-    def _load(self, weights: str) -> None:
+    def load(self, weights: str) -> None:
+        """Load ``'imagenet'`` or a file, as in the constructor.
+
+        Raises:
+            CheckpointError: the file does not hold a VGG-19, or the weights could not be fetched.
+        """
         from mmweather.utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
         if weights == 'imagenet':
             from torchvision.models import VGG19_Weights
-            state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+            try:
+                state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+            except OSError as error:
+                raise CheckpointError(f"torchvision's VGG-19 weights could not be fetched ({error}); give a file of "
+                                      "its vgg19 state dict in place of 'imagenet', or leave the terms out that "
+                                      'use it') from error
         else:
             state = unwrap_state_dict(load_checkpoint(weights))
         own = self.state_dict()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from mmweather.models.common import filters
 from mmweather.models.common.dark_channel import block_dark_channel
+from mmweather.models.common.losses import discriminator_loss
 from mmweather.models.ssdie_net import losses
 from mmweather.models.ssdie_net.vgg import RELUS, VGG19Features
 
@@ -84,8 +85,8 @@ def test_logistic_losses():
     p = logits.double().sigmoid()
     assert losses.logistic_loss(logits, True).item() == pytest.approx(-p.log().mean().item(), rel=1e-5)
     assert losses.logistic_loss(logits, False).item() == pytest.approx(-(1 - p).log().mean().item(), rel=1e-5)
-    assert torch.isfinite(losses.discriminator_loss(torch.tensor(-1e4), torch.tensor(1e4)))
-    assert losses.discriminator_loss(torch.tensor(0.), torch.tensor(0.)).item() == pytest.approx(np.log(2))
+    assert torch.isfinite(discriminator_loss(torch.tensor(-1e4), torch.tensor(1e4)))
+    assert discriminator_loss(torch.tensor(0.), torch.tensor(0.)).item() == pytest.approx(np.log(2))
 
 
 def test_dark_channel_loss_reaches_the_darkest_pixel_alone():

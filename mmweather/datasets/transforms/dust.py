@@ -1,0 +1,144 @@
+"""Sand and dust in the pipeline: clean images with depth, simulated dust, Retinex labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...errors import ConfigError, DataError
+from ...registry import TRANSFORMS
+from ...synthesis.dust import DEPTH_CODES, add_dust, decode_depth, draw_dust_air, ramp_depth, retinex
+from ...utils.images import read_image
+
+
+@TRANSFORMS.register_module()
+class LoadCleanAndDepth(BaseTransform):
+    """Read a clean image and the picture of its depth: side by side in one file, or one file each.
+
+    Required keys: ``pair_path``, or ``gt_path`` and ``depth_path``.  Added keys: ``gt``, uint8 (H, W, 3) RGB;
+    ``depth``, float32 (H, W) in [0, 1], 1 is far; ``ori_shape``, (H, W).
+
+    Args:
+        code: how a picture shows depth: ``'jet'``, ``'gray'`` or ``'rgb24'`` (see
+            :func:`~mmweather.synthesis.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
+        stand_in: where a clean image comes without depth, take a ramp from far at the top to near at the bottom.
+
+    Raises:
+        ConfigError: an unknown code, or the data set gives no path.
+        DataError: a file cannot be read, halves or sizes do not fit, or there is no depth.
+    """
+
+    def __init__(self, code: str = 'jet', stand_in: bool = False) -> None:
+        if code not in DEPTH_CODES:
+            raise ConfigError(f'LoadCleanAndDepth: code must be one of {", ".join(DEPTH_CODES)}, got {code!r}')
+        self.code = code
+        self.stand_in = stand_in
+
+    def transform(self, results: dict) -> dict:
+        """Read one sample."""
+        clean, picture = self._read(results)
+        results['gt'] = clean
+        results['depth'] = (ramp_depth(*clean.shape[:2]) if picture is None
+                            else decode_depth(picture, self.code)).astype(np.float32)
+        results['ori_shape'] = tuple(clean.shape[:2])
+        return results
+
+    def _read(self, results: dict) -> tuple[np.ndarray, np.ndarray | None]:
+        path = results.get('pair_path', results.get('gt_path'))
+        if path is None:
+            raise ConfigError("LoadCleanAndDepth wants 'pair', or 'gt' and 'depth': name them in the data_prefix of "
+                              'the data set')
+        image = read_image(path)
+        height, width = image.shape[:2]
+        if 'pair_path' in results:
+            if width == 2 * height:
+                return np.ascontiguousarray(image[:, :height]), np.ascontiguousarray(image[:, height:])
+            if not self.stand_in:
+                raise DataError(f"'{path}' is {width}x{height} (width x height): an image and its depth side by side "
+                                'are twice as wide as high; add the depth, or set stand_in=True in LoadCleanAndDepth')
+            return image, None
+        if 'depth_path' in results:
+            picture = read_image(results['depth_path'])
+            if picture.shape != image.shape:
+                raise DataError(f"'{path}' is {width}x{height} but its depth '{results['depth_path']}' is "
+                                f'{picture.shape[1]}x{picture.shape[0]} (width x height); bring them to one size')
+            return image, picture
+        if not self.stand_in:
+            raise DataError(f"'{path}' has no depth: name its folder in data_prefix (depth='...'), or set "
+                            'stand_in=True in LoadCleanAndDepth')
+        return image, None
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(code={self.code!r}, stand_in={self.stand_in})'
+
+
+@TRANSFORMS.register_module()
+class AddDust(BaseTransform):
+    """Put simulated sand or haze before a clean scene; density and colour are drawn anew each time.
+
+    Required keys: ``gt``, uint8 (H, W, 3) RGB; ``depth``, (H, W).  Added key: ``img``, uint8 (H, W, 3) RGB.
+
+    Numbers come from NumPy's global state, which ``mmweather.SeededDataset`` seeds for each sample.
+
+    Args:
+        haze: probability of grey haze in place of sand.
+        nearest: depth of the nearest point.
+        published_truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
+
+    Raises:
+        ConfigError: a key is absent, or ``haze`` is no probability.
+    """
+
+    def __init__(self, haze: float = 0.3, nearest: float = 1.0, published_truncate: bool = False) -> None:
+        if not 0 <= haze <= 1 or nearest < 0:
+            raise ConfigError(f'AddDust: haze must lie in [0, 1] and nearest not be negative, got {haze} and {nearest}')
+        self.haze = haze
+        self.nearest = nearest
+        self.published_truncate = published_truncate
+
+    def transform(self, results: dict) -> dict:
+        """Add dust to one sample."""
+        for key in ('gt', 'depth'):
+            if key not in results:
+                raise ConfigError(f"AddDust: the sample has no '{key}'; put mmweather.LoadCleanAndDepth before it")
+        air = draw_dust_air(np.random, self.haze)  # type: ignore[arg-type]
+        results['img'] = add_dust(results['gt'], results['depth'], air, self.nearest, self.published_truncate)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(haze={self.haze}, nearest={self.nearest})'
+
+
+@TRANSFORMS.register_module()
+class RetinexLabel(BaseTransform):
+    """A label for a real dusty image by single-scale Retinex.
+
+    Required key: ``source``.  Added key: ``target``, of the same shape, RGB.
+
+    Args:
+        source: key of the image, uint8 (H, W, 3) RGB. The effect depends on its size, so put this before resizing.
+        target: key of the label.
+        sigma: of the Gaussian, in pixels.
+        published_bgr: swap red and blue of the label, as the published code does by mistake.
+
+    Raises:
+        ConfigError: the image is absent.
+    """
+
+    def __init__(self, source: str = 'unlabelled', target: str = 'pseudo_label', sigma: float = 25.0,
+                 published_bgr: bool = False) -> None:
+        self.source = source
+        self.target = target
+        self.sigma = sigma
+        self.published_bgr = published_bgr
+
+    def transform(self, results: dict) -> dict:
+        """Label one sample."""
+        if self.source not in results:
+            raise ConfigError(f"RetinexLabel: the sample has no '{self.source}'; load it before")
+        label = retinex(results[self.source], self.sigma)
+        results[self.target] = np.ascontiguousarray(label[..., ::-1]) if self.published_bgr else label
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(source={self.source!r}, sigma={self.sigma})'
