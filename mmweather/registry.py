@@ -51,25 +51,36 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
         'mmweather.models.togethernet.network': ('TogetherNetwork', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
-        'mmweather.models.heatnet.critic': ('DomainCritic', ),
+        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', ),
+        'mmweather.models.heatnet.head': ('HeatNetPSPHead', ),
+        'mmweather.models.heatnet.segmentor': ('HeatNet', ),
+        'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
+        'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
+        'mmweather.models.heatnet.resnext': ('HeatNetResNeXt', ),
+        'mmweather.models.heatnet.critic': ('DomainCritic', 'ResNetCritic'),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
+        'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
+        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
         'mmweather.datasets.transforms.paired': ('PairedPad', 'PairedCrop', 'PairedDihedral'),
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
+        'mmweather.datasets.transforms.rgb_thermal': (
+            'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
     },
     'data sampler': {
-        'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
+        'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
     },
     'loop': {
         'mmweather.engine.loops': ('SeededIterBasedTrainLoop', ),
     },
     'hook': {
+        'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
@@ -78,6 +89,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
+        'mmweather.evaluation.segmentation': ('DomainIoUMetric', ),
     },
 }
 

@@ -55,7 +55,8 @@ def main() -> None:
     loaders = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
     roots = data_roots(data, *loaders)
 
-    run(*command, 'prepare', 'mini', out / 'data', '--train', args.train, '--test', args.test)
+    run(*command, 'prepare', 'mini', out / 'data', '--train', args.train, '--test', args.test,
+        '--only', 'roadscene-rain')
     run(*command, 'check', data)
 
     stage1 = configs / 'nitedr_cleannet-s_1xb4-300_mini.py'

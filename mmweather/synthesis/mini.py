@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ..errors import DataError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
+from . import mini_freiburg
 from .rain import Rain, add_rain
 from .scene import draw_scene
 
@@ -83,6 +84,7 @@ def _roadscene_rain(root: Path, seed: int, counts: dict[str, int], size: tuple[i
 
 SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'roadscene-rain': (_roadscene_rain, _write_rainy_street),
+    'freiburg-thermal': (mini_freiburg.list_frames, mini_freiburg.write_frame),
 }
 """Name of a set -> (list its jobs, do one job)."""
 
