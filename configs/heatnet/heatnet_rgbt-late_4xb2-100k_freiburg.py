@@ -6,8 +6,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# Train it first: heatnet_thermal-teacher_4xb2-100k_freiburg.
-model = dict(teacher='work_dirs/heatnet_thermal-teacher_4xb2-100k_freiburg/iter_50100.pth')
+# Train it first: heatnet_thermal-teacher_4xb2-50k_freiburg.
+model = dict(teacher='work_dirs/heatnet_thermal-teacher_4xb2-50k_freiburg/iter_50100.pth')
 
 # 2 frames of each domain on each of 4 GPUs.
 train_dataloader = dict(batch_size=4)

@@ -57,7 +57,9 @@ def segmentor_options(state: StateDict) -> dict[str, Any]:
             thermal_channels=0 if thermal is None else thermal.shape[1],
             num_classes=state['final.0.weight'].shape[0],
             width=width,
-            blocks=tuple(_count(state, f'feats.layer{i}.') for i in range(1, 5)))
+            blocks=tuple(_count(state, f'feats.layer{i}.') for i in range(1, 5)),
+            decoder=(state['psp.bottleneck.weight'].shape[0],
+                     *(state[f'up_{i}.conv.0.weight'].shape[0] for i in (1, 2, 3))))
     except KeyError as error:
         raise CheckpointError(f"the state dict has no key {error}: not a HeatNet PSPNet checkpoint; give the "
                               "'state_dict' of the student or teacher trained with --arch pspnet") from None

@@ -66,7 +66,7 @@ class HeatNet(EncoderDecoder):
 
     Raises:
         ConfigError: unknown ``modalities`` or ``bn_test``.
-        CheckpointError: ``teacher`` is no HeatNet PSPNet.
+        CheckpointError: when training starts: ``teacher`` is no HeatNet PSPNet.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, modalities: Sequence[str] = ('rgb', 'thermal'),
@@ -88,21 +88,31 @@ class HeatNet(EncoderDecoder):
         self.domains = tuple(domains)
         # In a tuple, so that it is no submodule: neither trained nor saved with this model.
         self._teacher: tuple[nn.Module, ...] = ()
-        if teacher:
-            self.set_teacher(load_teacher(teacher))
+        self._teacher_file = teacher
 
     def set_teacher(self, teacher: nn.Module | None) -> None:
         """Let ``teacher`` supervise samples without labels; it returns logits, or a sequence that starts with them."""
         self._teacher = () if teacher is None else (teacher.requires_grad_(False).train(self.published_teacher_mode), )
 
+    def init_weights(self) -> None:
+        """Initialise encoder and head, and read the teacher's checkpoint, so that a wrong one is told at the start."""
+        super().init_weights()
+        self._read_teacher()
+
+    def _read_teacher(self) -> None:
+        # Not in the constructor: testing needs no teacher, whose file may be elsewhere.
+        if self._teacher_file and not self._teacher:
+            self.set_teacher(load_teacher(self._teacher_file))
+
     @property
     def supervises_unlabelled(self) -> bool:
         """Whether samples without labels give a loss."""
-        return bool(self._teacher)
+        return bool(self._teacher or self._teacher_file)
 
     @torch.no_grad()
     def teach(self, inputs: Tensor) -> Tensor:
         """The teacher's logits for images of four channels, (B, 4, H, W)."""
+        self._read_teacher()
         teacher, = self._teacher
         first = next(part for part in teacher.modules() if isinstance(part, nn.Conv2d))
         if first.weight.device != inputs.device:
@@ -142,7 +152,7 @@ class HeatNet(EncoderDecoder):
         if any(labelled):
             raise ConfigError("HeatNet: a domain's samples must all have labels or none; give the data set one of both "
                               'by domain')
-        if not self._teacher:
+        if not self.supervises_unlabelled:
             raise ConfigError(f"sample '{samples[0].get('img_path', '?')}' has no label and HeatNet no teacher: set "
                               'model.teacher, or train on labelled samples alone')
         judged = self.teach(inputs)
@@ -157,7 +167,7 @@ class HeatNet(EncoderDecoder):
         return {'teacher.loss_ce': segmentation_loss(logits.float(), judged.argmax(1), weight)}
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
-        if self.training and self.published_teacher_mode and self._teacher and data_samples and not any(
+        if self.training and self.published_teacher_mode and self.supervises_unlabelled and data_samples and not any(
                 'gt_sem_seg' in sample for sample in data_samples):
             self.teach(inputs)  # the published loop runs it in both phases, which moves its statistics
         return self.decode_head(self.extract_feat(inputs))

@@ -117,6 +117,7 @@ def test_the_teacher_stays_as_it_is_unless_as_published(teacher_file):
     path, _ = teacher_file
     for published in (False, True):
         model = MODELS.build(config(teacher=str(path), published_teacher_mode=published)).train()
+        model.init_weights()
         before = {key: value.clone() for key, value in model._teacher[0].state_dict().items()}
         model(torch.randn(2, 4, 32, 48), samples(['night', 'night']), mode='loss')
         after = model._teacher[0].state_dict()
@@ -173,11 +174,17 @@ def test_ignored_pixels_do_not_dilute_the_loss():
 @pytest.mark.parametrize(('change', 'error', 'message'), [
     (dict(modalities=('thermal', 'rgb')), ConfigError, "got .'thermal', 'rgb'."),
     (dict(bn_test='both'), ConfigError, "'running' or 'batch', got 'both'"),
-    (dict(teacher='gone.pth'), CheckpointError, 'gone.pth: no such checkpoint'),
 ])
 def test_mistakes_of_the_config(change, error, message):
     with pytest.raises(error, match=message):
         MODELS.build(config(**change))
+
+
+def test_a_teacher_that_is_not_there_is_told_when_training_starts_and_not_missed_in_a_test():
+    model = MODELS.build(config(teacher='gone.pth'))
+    model.eval()(torch.randn(1, 4, 32, 48), samples(['night']), mode='predict')
+    with pytest.raises(CheckpointError, match='gone.pth: no such checkpoint'):
+        model.init_weights()
 
 
 def test_mistakes_of_the_data():
