@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +13,7 @@ from mmweather.engine import runner as tools
 from mmweather.synthesis.mini import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / 'configs/heatnet'
+CONFIGS = Path(__file__).parents[2] / 'configs/heatnet'
 LOADERS = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
 
 
@@ -62,17 +57,13 @@ def test_a_teacher_then_a_student_with_critics_resumed_and_tested(data, tmp_path
     assert all(0 <= scores[name] <= 100 for name in ('mIoU', 'mIoU_day', 'mIoU_night'))
 
 
-@pytest.mark.slow
-def test_a_stock_deeplab_with_critics_in_two_processes(data, tmp_path):
-    process = subprocess.run(
-        ['bash', str(ROOT / 'tools/dist_train.sh'), str(CONFIGS / 'deeplabv3plus-critics_1xb4-1k_mini.py'), '2',
-         '--work-dir', str(tmp_path), '--cfg-options', *options(data, 4)],
-        cwd=ROOT, capture_output=True, text=True, timeout=280,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable, 'CUDA_VISIBLE_DEVICES': ''})
-    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
-    log = [json.loads(line) for line in next(tmp_path.glob('*/vis_data/scalars.json')).read_text().splitlines()]
-    assert any('mIoU_day' in line for line in log)
-    assert (tmp_path / 'iter_4.pth').is_file()
+def test_a_stock_deeplab_with_critics(data, tmp_path):
+    # Two frames of a domain in a batch: DeepLab's pooled branch has batch norm over single pixels.
+    runner = start('deeplabv3plus-critics_1xb4-1k_mini.py', tmp_path,
+                   ['--cfg-options', *options(data, 2, 'train_dataloader.batch_size=4')])
+    assert {'train/day.decode.loss_ce', 'train/loss_confusion', 'val/mIoU_day'} <= set(runner.message_hub.log_scalars)
+    critics = load_checkpoint(tmp_path / 'iter_2.pth')['domain_critics']
+    assert critics['state_dict']['1.conv1.weight'].shape[1] == 16  # the backbone's first map
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
