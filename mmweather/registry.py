@@ -80,12 +80,12 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.loops': ('SeededIterBasedTrainLoop', ),
     },
     'hook': {
-        'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
         'mmweather.engine.hooks.rank_mean_log': ('RankMeanLogHook', ),
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
+        'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),

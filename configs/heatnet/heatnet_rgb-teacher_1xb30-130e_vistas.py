@@ -13,7 +13,7 @@ model = dict(
 train_pipeline = [
     dict(type='mmengine.LoadImageFromFile'),
     dict(type='mmweather.LoadLabelMap'),
-    dict(type='mmengine.RandomChoiceResize', scales=[(768, 4096), (1024, 4096), (1280, 4096)], keep_ratio=True),
+    dict(type='mmengine.RandomChoiceResize', scales=[(768, 768), (1024, 1024), (1280, 1280)], keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=(384, 768)),
     dict(type='mmseg.RandomFlip', prob=0.5),
     dict(type='mmseg.PhotoMetricDistortion'),
@@ -23,7 +23,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmengine.LoadImageFromFile'),
     dict(type='mmweather.LoadLabelMap'),
-    dict(type='mmseg.Resize', scale=(1024, 4096), keep_ratio=True),
+    dict(type='mmseg.Resize', scale=(1024, 1024), keep_ratio=True),
     dict(type='mmweather.EvaluateAtThisSize'),
     dict(type='mmseg.PackSegInputs'),
 ]

@@ -62,9 +62,9 @@ class DomainIoUMetric(IoUMetric):
             areas = self.intersect_and_union(predicted, label, count, self.ignore_index)
             self.results.append((self.domains.index(domain), areas[0], areas[1]))
         if self.output_dir is not None:
-            kept, self.results = self.results, []
-            super().process(data_batch, data_samples)
-            self.results = kept
+            counted = list(self.results)
+            super().process(data_batch, data_samples)  # writes the pictures, and counts once more
+            self.results[:] = counted
 
     def class_ious(self, results: Sequence[tuple]) -> dict[str, np.ndarray]:
         """IoU of each scored class in [0, 1] by domain, NaN where it is not there; ``'pooled'`` of all pixels."""

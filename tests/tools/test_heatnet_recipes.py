@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmweather import get_model
 from mmweather.engine import runner as tools
+from mmweather.registry import HOOKS, METRICS, TRANSFORMS
 from mmweather.synthesis.mini import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 
@@ -67,9 +69,16 @@ def test_a_stock_deeplab_with_critics(data, tmp_path):
 
 
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
-def test_every_model_builds(path):
+def test_every_model_pipeline_and_hook_builds(path):
     model = get_model(str(path), device='meta')
     assert sum(parameter.numel() for parameter in model.parameters()) > 5e5
+    config = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope('mmweather'):
+        for step in (*config.train_dataloader.dataset.dataset.pipeline, *config.test_dataloader.dataset.pipeline):
+            assert callable(TRANSFORMS.build(step))
+        for item in (*config.custom_hooks, *config.default_hooks.values()):
+            HOOKS.build(item)
+        assert all(METRICS.build(item) for item in config.test_evaluator)
 
 
 def test_recipes_say_what_they_change():

@@ -100,9 +100,10 @@ def check_metric(folder: GoldenFolder, reference: Arrays) -> Rows:
     for ending, name in (('', 'all'), ('2', 'missing')):
         metric = DomainIoUMetric(scored=HEATNET_SCORED, ignore_index=13)
         metric.dataset_meta = {'classes': HEATNET_CLASSES}
-        samples = [{'pred_sem_seg': {'data': torch.from_numpy(predicted).long()[None]},
-                    'gt_sem_seg': {'data': torch.from_numpy(label).long()[None]}, 'domain': 'day'}
-                   for predicted, label in zip(reference[f'pred{ending}'], reference[f'gt{ending}'], strict=True)]
+        samples: list[dict[str, Any]] = [
+            {'pred_sem_seg': {'data': torch.from_numpy(predicted).long()[None]},
+             'gt_sem_seg': {'data': torch.from_numpy(label).long()[None]}, 'domain': 'day'}
+            for predicted, label in zip(reference[f'pred{ending}'], reference[f'gt{ending}'], strict=True)]
         metric.process({}, samples)
         ious = metric.class_ious(metric.results)['day']
         yield f'pred{ending}', torch.stack([sample['pred_sem_seg']['data'][0] for sample in samples]).numpy(), 0.

@@ -225,7 +225,7 @@ def network_keys(state: StateDict) -> dict[str, Tensor]:
     return renamed
 
 
-def load_teacher(path: str) -> HeatNetPSPNet:
+def load_pspnet(path: str) -> HeatNetPSPNet:
     """A PSPNet from a checkpoint of ``mmweather.HeatNet``, of :class:`HeatNetPSPNet`, or a published one.
 
     Critics in a published checkpoint are left out.

@@ -17,7 +17,7 @@ from mmweather.models.common.domains import group_by_domain, take
 from mmweather.registry import MODELS
 
 from .losses import certainty, segmentation_loss
-from .official import load_teacher
+from .official import load_pspnet
 
 #: Channels of the stacked image that each modality takes.
 CHANNELS = {('rgb', 'thermal'): slice(0, 4), ('rgb', ): slice(0, 3), ('thermal', ): slice(3, 4)}
@@ -102,7 +102,7 @@ class HeatNet(EncoderDecoder):
     def _read_teacher(self) -> None:
         # Not in the constructor: testing needs no teacher, whose file may be elsewhere.
         if self._teacher_file and not self._teacher:
-            self.set_teacher(load_teacher(self._teacher_file))
+            self.set_teacher(load_pspnet(self._teacher_file))
 
     @property
     def supervises_unlabelled(self) -> bool:

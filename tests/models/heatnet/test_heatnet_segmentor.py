@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from mmweather.errors import CheckpointError, ConfigError, DataError
 from mmweather.models.heatnet.official import mmseg_keys, network_keys
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
 from mmweather.registry import MODELS
+from mmweather.utils.checkpoint import load_checkpoint, load_into
 
 NETWORK = dict(width=4, blocks=(1, 1, 2, 1))
 
@@ -198,3 +201,20 @@ def test_mistakes_of_the_data():
     del mixed[0].gt_sem_seg
     with pytest.raises(ConfigError, match='all have labels or none'):
         model(image, mixed, mode='loss')
+
+
+def test_a_published_file_becomes_a_checkpoint_of_the_configs(teacher_file, tmp_path, monkeypatch, capsys):
+    path, plain = teacher_file
+    script = Path(__file__).parents[3] / 'tools/model_converters/heatnet_to_mmseg.py'
+    monkeypatch.setattr('sys.argv', ['heatnet_to_mmseg.py', str(path), str(tmp_path / 'ours.pth')])
+    runpy.run_path(str(script), run_name='__main__')
+    assert f'wrote {tmp_path / "ours.pth"}' in capsys.readouterr().out
+    model = MODELS.build(config((1, 0), modalities=('thermal', ))).eval()
+    load_into(model, load_checkpoint(tmp_path / 'ours.pth'), 'ours.pth')
+    image = torch.randn(1, 4, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image, mode='tensor'), plain(image[:, 3:])[0])
+    monkeypatch.setattr('sys.argv', ['heatnet_to_mmseg.py', str(tmp_path / 'gone.pth'), str(tmp_path / 'x.pth')])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(script), run_name='__main__')
+    assert caught.value.code == 2
