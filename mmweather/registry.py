@@ -62,7 +62,13 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.restoration': ('RestorationHead', ),
         'mmweather.models.togethernet.detector': ('TogetherNet', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
-        'mmweather.models.heatnet.critic': ('DomainCritic', ),
+        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', ),
+        'mmweather.models.heatnet.head': ('HeatNetPSPHead', ),
+        'mmweather.models.heatnet.segmentor': ('HeatNet', ),
+        'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
+        'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
+        'mmweather.models.heatnet.resnext': ('HeatNetResNeXt', ),
+        'mmweather.models.heatnet.critic': ('DomainCritic', 'ResNetCritic'),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
@@ -74,6 +80,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.rice': ('RICE', ),
         'mmweather.datasets.sand_dust': ('SandDust', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
+        'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
+        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -86,9 +94,11 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
         'mmweather.datasets.transforms.dust': ('LoadCleanAndDepth', 'AddDust', 'RetinexLabel'),
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
+        'mmweather.datasets.transforms.rgb_thermal': (
+            'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
     },
     'data sampler': {
-        'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler'),
+        'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
     },
     'parameter scheduler': {
         'mmweather.engine.schedulers': ('WarmCosineLR', ),
@@ -103,11 +113,13 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
         'mmweather.engine.hooks.rank_mean_log': ('RankMeanLogHook', ),
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
+        'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
         'mmweather.evaluation.band_metrics': ('BandMetrics', ),
         'mmweather.evaluation.no_reference': ('NoReferenceMetrics', ),
+        'mmweather.evaluation.segmentation': ('DomainIoUMetric', ),
     },
 }
 

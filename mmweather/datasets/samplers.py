@@ -7,12 +7,14 @@ see, iteration by iteration, the samples that one process with batch size 2 B se
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
+from ..errors import ConfigError, DataError
 from ..registry import DATA_SAMPLERS
 from ..utils.seeding import derive_seed
 
@@ -127,3 +129,62 @@ class SeededEpochSampler(_SeededSampler):
     def __len__(self) -> int:
         """Samples that this process draws in an epoch."""
         return len(range(self.rank, self.total, self.world_size))
+
+
+@DATA_SAMPLERS.register_module()
+class DomainPairSampler(_SeededSampler):
+    """An endless stream of pairs: a sample of the first domain, then one of the second, as :class:`Draw`.
+
+    Each domain is passed through in permutations of its own, without regard to the other, so a day frame meets another
+    night frame each time. Pairs are dealt to the processes in turn; with an even batch size every batch holds as many
+    samples of one domain as of the other.
+
+    Args:
+        dataset: its ``get_data_info`` must say each sample's ``domain``.
+        domains: names of the two domains.
+        shuffle: whether the order of a pass is random.
+        seed: as in :class:`SeededInfiniteSampler`.
+
+    Raises:
+        DataError: a domain has no sample.
+    """
+
+    def __init__(self, dataset: Any, domains: Sequence[str] = ('day', 'night'), shuffle: bool = True,
+                 seed: int | None = None) -> None:
+        super().__init__(dataset, shuffle, seed)
+        found = [dataset.get_data_info(index).get('domain') for index in range(len(dataset))]
+        self.indices = [[i for i, domain in enumerate(found) if domain == name] for name in domains]
+        for name, indices in zip(domains, self.indices, strict=True):
+            if not indices:
+                raise DataError(f"DomainPairSampler: the data set has no sample of domain '{name}' among "
+                                f'{sorted(set(map(str, found)))}; give it both, or use mmweather.SeededInfiniteSampler')
+        self.start = 0
+
+    def set_position(self, drawn: int) -> None:
+        """Let the next iterator start where a process that has drawn ``drawn`` samples itself stands."""
+        if drawn < 0 or drawn % 2:
+            raise ConfigError(f'DomainPairSampler: {drawn} samples are no whole pairs; give an even batch_size')
+        self.start = drawn // 2
+
+    def _index(self, domain: int, pair: int) -> int:
+        indices = self.indices[domain]
+        block, place = divmod(pair, len(indices))
+        if not self.shuffle:
+            return indices[place]
+        key = (domain, block)
+        if self._orders.get(domain, (None, ))[0] != key:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, domain, block))
+            self._orders[domain] = (key, torch.randperm(len(indices), generator=generator).tolist())
+        return indices[self._orders[domain][1][place]]
+
+    def __iter__(self) -> Iterator[Draw]:
+        self._orders: dict[int, tuple] = {}
+        pair = self.start * self.world_size + self.rank
+        while True:
+            for domain in (0, 1):
+                yield Draw(self._index(domain, pair), 2 * pair + domain, self.seed)
+            pair += self.world_size
+
+    def __len__(self) -> int:
+        """Samples in as many pairs as the first domain has samples."""
+        return 2 * len(self.indices[0])

@@ -16,7 +16,7 @@ from ..errors import DataError, MissingToolboxError
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
-from . import mini_sand_dust
+from . import mini_freiburg, mini_sand_dust
 from .mini_fog import list_foggy_streets, write_foggy_street
 from .mini_satellite import SATELLITE_SETS
 from .noise import picture_generator
@@ -86,6 +86,7 @@ SETS: dict[str, tuple[Callable[..., list[Job]], Callable[[Job], None]]] = {
     'voc-fog': (list_foggy_streets, write_foggy_street),
     **SATELLITE_SETS,
     'sand-dust': (mini_sand_dust.list_jobs, mini_sand_dust.write_job),
+    'freiburg-thermal': (mini_freiburg.list_frames, mini_freiburg.write_frame),
 }
 """Name of a set -> (list its jobs, do one job)."""
 GEOTIFF_SETS = ('sen12ms-cr', )

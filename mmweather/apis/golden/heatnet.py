@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.apis.official import from_official, published_forward
+from mmweather.models.common import adversarial
 from mmweather.models.heatnet import losses
 
 from .compare import Check, GoldenFolder
 from .fill import fill_input
+from .heatnet_data import check_metric, check_preparation
+from .heatnet_steps import check_readme_steps, check_six_critics_steps
 
 Arrays = dict[str, np.ndarray]
 Rows = Iterator[tuple]
@@ -114,11 +117,11 @@ def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
         'seg_night_weighted_single_softmax': losses.segmentation_loss(night, pseudo, once),
     }
     for kind in ('MSE', 'BCE'):
-        values[f'critic_loss.{kind}'] = losses.critic_loss(ca, cb, kind)
+        values[f'critic_loss.{kind}'] = adversarial.critic_loss(ca, cb, kind)
         for direction in ('multidir', 'onedir'):
             for weighting, weight in (('weighted', twice), ('plain', None)):
-                values[f'conf_loss.{kind}.{direction}.{weighting}'] = losses.confusion_loss(
-                    ca, cb, kind, direction == 'multidir', weight)
+                values[f'conf_loss.{kind}.{direction}.{weighting}'] = adversarial.confusion_loss(
+                    ca, cb, kind, direction == 'multidir', weight, published=True)
     total = values['seg_day'] + values['seg_night_weighted'] + 0.01 * values['conf_loss.MSE.multidir.weighted']
     values['total.readme'] = total
     inputs = dict(day=day, night=night, ca0=ca[0], ca1=ca[1], cb0=cb[0], cb1=cb[1])
@@ -145,8 +148,14 @@ CHECKS = {
     'golden_pspnet_early_eval.npz': _network('conf_pspnet_early_c6', ('rgb', 'ir'), (32, 16, 8, 8, 4)),
     'golden_pspnet_rgb_eval.npz': _network('conf_pspnet_rgb_c1', ('rgb', ), (32, 16, 8, 8, 4)),
     'golden_pspnet_ir_eval.npz': _network('conf_pspnet_ir_c1', ('ir', ), (32, 16, 8, 8, 4)),
+    'golden_custom_late_eval.npz': _network('conf_custom_late_c6', ('rgb', 'ir'), (32, 32, 16, 32, 16)),
+    'golden_custom_early_eval.npz': _network('conf_custom_early_c6', ('rgb', 'ir'), (32, 32, 16, 16, 8)),
     'golden_pspnet_late_odd_size.npz': check_odd_size,
     'golden_pspnet_late_trainbn.npz': check_batch_statistics,
     'golden_critics.npz': check_critics,
     'golden_losses.npz': check_losses,
+    'golden_metric.npz': check_metric,
+    'golden_preproc.npz': check_preparation,
+    'golden_train_steps_readme.npz': check_readme_steps,
+    'golden_train_steps_c6.npz': check_six_critics_steps,
 }

@@ -44,7 +44,7 @@ class NonFiniteLossHook(Hook):
         wrapper = runner.optim_wrapper
         names = wrapper.optim_wrappers if isinstance(wrapper, OptimWrapperDict) else {'': wrapper}
         for name, single in names.items():
-            self._guard(name, single)
+            self.guard(name, single)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Remember the batch, in case its loss is bad."""
@@ -58,7 +58,8 @@ class NonFiniteLossHook(Hook):
         """Take the guards away."""
         self._release()
 
-    def _guard(self, name: str, wrapper: OptimWrapper) -> None:
+    def guard(self, name: str, wrapper: OptimWrapper) -> None:
+        """Guard one more wrapper until training ends; ``name`` stands in the message."""
         backward = wrapper.backward
 
         def guarded_backward(loss: torch.Tensor, **kwargs: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from mmweather.errors import ConfigError
 from mmweather.registry import MODELS
 
 
@@ -16,6 +18,9 @@ class DomainCritic(nn.Module):
         in_channels: channels of the feature map.
         width: channels of the first convolution.
     """
+
+    minimum = 32
+    """Least side of the feature map."""
 
     def __init__(self, in_channels: int, width: int = 64) -> None:
         super().__init__()
@@ -33,3 +38,28 @@ class DomainCritic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The raw scores of :meth:`score`, 32 times enlarged."""
         return F.interpolate(self.score(x), scale_factor=32, mode='bilinear')
+
+
+@MODELS.register_module()
+class ResNetCritic(ResNet):
+    """torchvision's ResNet with one output for the whole image (``--discarch resnet18``, ``resnet50``, ...).
+
+    Its forward gives raw scores (B, 1).
+
+    Args:
+        in_channels: channels of the feature map.
+        depth: 18, 34, 50 or 101.
+
+    Raises:
+        ConfigError: another depth.
+    """
+
+    BLOCKS = {18: (BasicBlock, (2, 2, 2, 2)), 34: (BasicBlock, (3, 4, 6, 3)), 50: (Bottleneck, (3, 4, 6, 3)),
+              101: (Bottleneck, (3, 4, 23, 3))}
+
+    def __init__(self, in_channels: int, depth: int = 18) -> None:
+        if depth not in self.BLOCKS:
+            raise ConfigError(f'ResNetCritic: depth must be one of {", ".join(map(str, self.BLOCKS))}, got {depth!r}')
+        block, layers = self.BLOCKS[depth]
+        super().__init__(block, list(layers), num_classes=1)
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
 
-from .critic import DomainCritic
+from .critic import DomainCritic, ResNetCritic
 from .pspnet import HeatNetPSPNet
+from .resnext import HeatNetResNeXt
 
 StateDict = Mapping[str, Tensor]
+
+#: Modules that published ResNeXt checkpoints hold and no forward pass uses.
+_UNUSED_STUDENT = ('bn_out_2', 'up_borders_3', 'up_inst_2')
+_UNUSED_TEACHER = (*_UNUSED_STUDENT, 'fuse_border_2', 'fuse_regborder')
+_FUSE_KEYS = 14  # three convolutions, two norms with five entries each, one transposed convolution
 
 
 class SegmentorWithCritics(nn.Module):
@@ -30,6 +38,11 @@ class SegmentorWithCritics(nn.Module):
         self.critics = nn.ModuleList(critics)
 
 
+def _count(state: StateDict, prefix: str) -> int:
+    depth = prefix.count('.')
+    return len({key.split('.')[depth] for key in state if key.startswith(prefix)})
+
+
 def segmentor_options(state: StateDict) -> dict[str, Any]:
     """Constructor arguments of :class:`HeatNetPSPNet`, read from the shapes of a bare segmentor's state dict.
 
@@ -44,15 +57,80 @@ def segmentor_options(state: StateDict) -> dict[str, Any]:
             thermal_channels=0 if thermal is None else thermal.shape[1],
             num_classes=state['final.0.weight'].shape[0],
             width=width,
-            blocks=tuple(len({key.split('.')[2] for key in state if key.startswith(f'feats.layer{i}.')})
-                         for i in range(1, 5)))
+            blocks=tuple(_count(state, f'feats.layer{i}.') for i in range(1, 5)),
+            decoder=(state['psp.bottleneck.weight'].shape[0],
+                     *(state[f'up_{i}.conv.0.weight'].shape[0] for i in (1, 2, 3))))
     except KeyError as error:
         raise CheckpointError(f"the state dict has no key {error}: not a HeatNet PSPNet checkpoint; give the "
                               "'state_dict' of the student or teacher trained with --arch pspnet") from None
 
 
+def _first_conv(state: StateDict, stem: str) -> str:
+    """The student's stem calls its first convolution ``conv1_2``, the Vistas teacher's ``conv1``."""
+    return f'{stem}.conv1_2.weight' if f'{stem}.conv1_2.weight' in state else f'{stem}.conv1.weight'
+
+
+def resnext_options(state: StateDict) -> dict[str, Any]:
+    """Constructor arguments of :class:`HeatNetResNeXt`, read from the shapes of a bare segmentor's state dict.
+
+    Raises:
+        CheckpointError: keys that every published ResNeXt has are missing.
+    """
+    try:
+        width, channels = state[_first_conv(state, 'mod1')].shape[:2]
+        thermal = state.get(_first_conv(state, 'mod1_2'))
+        grouped = state['mod2_1.block1.convs.conv2.weight']
+        return dict(
+            in_channels=channels,
+            thermal_channels=0 if thermal is None else thermal.shape[1],
+            num_classes=state['up_seg_2.weight'].shape[0],
+            blocks=tuple(_count(state, f'mod{i}_1.') for i in range(2, 6)),
+            width=width,
+            groups=grouped.shape[0] // grouped.shape[1],
+            pyramid=state['aspp.fuse_conv.conv1.weight'].shape[0],
+            certainty='up_seg_2_cert.weight' in state)
+    except KeyError as error:
+        raise CheckpointError(f"the state dict has no key {error}: not a HeatNet ResNeXt checkpoint; give the "
+                              "'state_dict' of the student or teacher trained with --arch custom") from None
+
+
+def _resnext_key(key: str) -> str:
+    key = re.sub(r'^(mod1(?:_2)?)\.(conv1|bn1)_2\.', r'\1.\2.', key)
+    if match := re.match(r'aspp\.conv([1-5])\.(conv1|bn1\.bn)\.(.+)', key):
+        branch, part, leaf = int(match[1]) - 1, match[2], match[3]
+        place = (1 if branch == 4 else 0) + (part != 'conv1')  # the last branch starts with its pooling
+        return f'aspp.convs.{branch}.{place}.{leaf}'
+    key = re.sub(r'^aspp\.fuse_conv\.conv1\.', 'aspp.project.0.', key)
+    key = re.sub(r'^aspp\.fuse_conv\.bn1\.bn\.', 'aspp.project.1.', key)
+    return re.sub(r'^aspp\.final_conv2\.', 'score_cert.', re.sub(r'^aspp\.final_conv\.', 'score.', key))
+
+
+def resnext_state(state: StateDict) -> dict[str, Tensor]:
+    """Published keys of a bare ResNeXt segmentor to ours; the modules that nothing uses are left out.
+
+    Raises:
+        CheckpointError: a module that nothing uses is there in part only.
+    """
+    teacher = any(key.startswith('fuse_border_2.') for key in state)
+    unused = list(_UNUSED_TEACHER if teacher else _UNUSED_STUDENT)
+    if not teacher and 'up_seg_2_cert.weight' not in state:
+        unused.append('aspp.final_conv2')
+    sizes = {'bn_out_2': 5, 'up_borders_3': 1, 'up_inst_2': 1, 'aspp.final_conv2': 6}
+    for module in unused:
+        found, wanted = sum(key.startswith(f'{module}.') for key in state), sizes.get(module, _FUSE_KEYS)
+        if found != wanted:
+            raise CheckpointError(f"the state dict has {found} entries of '{module}' and a HeatNet ResNeXt checkpoint "
+                                  f'{wanted}: it is incomplete; save it again')
+    return {_resnext_key(key): value for key, value in state.items()
+            if not key.startswith(tuple(f'{module}.' for module in unused))}
+
+
 def _build_segmentor(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     return HeatNetPSPNet(**{**segmentor_options(state), **options}), state
+
+
+def _build_resnext(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
+    return HeatNetResNeXt(**{**resnext_options(state), **options}), resnext_state(state)
 
 
 def _build_critic(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
@@ -63,28 +141,50 @@ def _build_critic(state: StateDict, **options: Any) -> tuple[nn.Module, StateDic
     return DomainCritic(**{'in_channels': channels, 'width': width, **options}), state
 
 
+def _build_resnet_critic(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
+    if 'conv1.weight' not in state:
+        raise CheckpointError("the state dict has no key 'conv1.weight': not a HeatNet critic")
+    bottleneck = 'layer1.0.conv3.weight' in state
+    blocks = tuple(_count(state, f'layer{i}.') for i in range(1, 5))
+    depths = {(b.expansion == 4, layers): depth for depth, (b, layers) in ResNetCritic.BLOCKS.items()}
+    if (bottleneck, blocks) not in depths:
+        raise CheckpointError(f'no ResNet critic has {blocks} blocks in its layers: the checkpoint is incomplete or of '
+                              'another network')
+    depth, channels = depths[bottleneck, blocks], state['conv1.weight'].shape[1]
+    return ResNetCritic(**{'in_channels': channels, 'depth': depth, **options}), state
+
+
 def _part(state: StateDict, prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def _build_whole(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
-    segmentor, _ = _build_segmentor(_part(state, 'trgb_segnet.'), **options)
+    inner = _part(state, 'trgb_segnet.')
+    build = _build_resnext if 'up_seg_2.weight' in inner else _build_segmentor
+    segmentor, renamed = build(inner, **options)
     count = len({key.split('.')[1] for key in state if key.startswith('critics.')})
     critics = [_build_critic(_part(state, f'critics.{i}.'))[0] for i in range(count)]
-    return SegmentorWithCritics(segmentor, critics), state
+    rest = {key: value for key, value in state.items() if not key.startswith('trgb_segnet.')}
+    return SegmentorWithCritics(segmentor, critics), {
+        **{f'trgb_segnet.{key}': value for key, value in renamed.items()}, **rest}
 
 
 def _call(network: nn.Module, *inputs: Tensor) -> Any:
     return network(*inputs)
 
 
-def _call_early(network: HeatNetPSPNet | SegmentorWithCritics, *inputs: Tensor) -> Any:
+def _call_early(network: nn.Module, *inputs: Tensor) -> Any:
     """One stream: the published network takes RGB and thermal apart and joins them itself."""
     return _segment(network, torch.cat(inputs, 1))
 
 
 def _segment(network: nn.Module, *inputs: Tensor) -> Any:
     return getattr(network, 'trgb_segnet', network)(*inputs)
+
+
+def _logits(network: nn.Module, image: Tensor) -> Tensor:
+    """The Vistas teachers return their logits alone."""
+    return network(image)[0]
 
 
 #: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
@@ -94,6 +194,50 @@ NETWORKS = {
     'conf_pspnet_early_c6': (_build_whole, _call_early),
     'conf_pspnet_ir_c1': (_build_whole, _segment),
     'conf_pspnet_rgb_c1': (_build_whole, _segment),
+    'conf_custom_late_c6': (_build_whole, _segment),
+    'conf_custom_early_c6': (_build_whole, _call_early),
     'critic_in13': (_build_critic, _call),
-    'teacher_vistas_pspnet': (_build_segmentor, _segment),
+    'critic_resnet18_in13': (_build_resnet_critic, _call),
+    'teacher_vistas_pspnet': (_build_segmentor, _logits),
+    'teacher_vistas_custom': (_build_resnext, _logits),
 }
+
+
+def mmseg_keys(state: StateDict) -> dict[str, Tensor]:
+    """The keys of :class:`HeatNetPSPNet` as those of ``mmweather.HeatNet`` with its own encoder and head."""
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith('feats.'):
+            renamed[f"backbone.{key.removeprefix('feats.')}"] = value
+        else:
+            renamed[f"decode_head.{re.sub(r'^final.0.', 'conv_seg.', key)}"] = value
+    return renamed
+
+
+def network_keys(state: StateDict) -> dict[str, Tensor]:
+    """The reverse of :func:`mmseg_keys`; other keys are left out."""
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith('backbone.'):
+            renamed[f"feats.{key.removeprefix('backbone.')}"] = value
+        elif key.startswith('decode_head.'):
+            renamed[re.sub(r'^conv_seg.', 'final.0.', key.removeprefix('decode_head.'))] = value
+    return renamed
+
+
+def load_pspnet(path: str) -> HeatNetPSPNet:
+    """A PSPNet from a checkpoint of ``mmweather.HeatNet``, of :class:`HeatNetPSPNet`, or a published one.
+
+    Critics in a published checkpoint are left out.
+
+    Raises:
+        CheckpointError: the file cannot be read or holds another network.
+    """
+    state = unwrap_state_dict(load_checkpoint(path))
+    if any(key.startswith('trgb_segnet.') for key in state):
+        state = _part(state, 'trgb_segnet.')
+    elif 'backbone.conv1.weight' in state:
+        state = network_keys(state)
+    network = HeatNetPSPNet(**segmentor_options(state))
+    load_into(network, state, path)
+    return network

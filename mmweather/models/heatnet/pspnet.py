@@ -125,19 +125,21 @@ class HeatNetPSPNet(nn.Module):
         num_classes: channels of the logits.
         width: channels of the stem; the published 64 gives 2048 at the deepest layer.
         blocks: blocks of the four layers.
+        decoder: channels after the pyramid and after each doubling; 16, 4, 1 and 1 times ``width`` by default.
     """
 
     def __init__(self, in_channels: int = 3, thermal_channels: int = 1, num_classes: int = 13, width: int = 64,
-                 blocks: tuple[int, ...] = (3, 4, 6, 3)) -> None:
+                 blocks: tuple[int, ...] = (3, 4, 6, 3), decoder: tuple[int, ...] | None = None) -> None:
         super().__init__()
         self.feats = DualResNet(in_channels, thermal_channels, width, blocks)
-        self.psp = PyramidPooling(32 * width, 16 * width)
+        first, second, third, last = decoder or (16 * width, 4 * width, width, width)
+        self.psp = PyramidPooling(32 * width, first)
         self.drop_1 = nn.Dropout2d(0.3)
-        self.up_1 = UpBlock(16 * width, 4 * width)
-        self.up_2 = UpBlock(4 * width, width)
-        self.up_3 = UpBlock(width, width)
+        self.up_1 = UpBlock(first, second)
+        self.up_2 = UpBlock(second, third)
+        self.up_3 = UpBlock(third, last)
         self.drop_2 = nn.Dropout2d(0.15)
-        self.final = nn.Sequential(nn.Conv2d(width, num_classes, 1))
+        self.final = nn.Sequential(nn.Conv2d(last, num_classes, 1))
 
     def forward(self, *images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Segment.

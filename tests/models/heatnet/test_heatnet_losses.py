@@ -7,14 +7,9 @@ import math
 import pytest
 import torch
 
-from mmweather.models.heatnet.losses import (
-    certainty,
-    confusion_loss,
-    critic_loss,
-    segmentation_loss,
-    uncertainty_loss,
-    uncertainty_target,
-)
+from mmweather.errors import ConfigError
+from mmweather.models.common.adversarial import confusion_loss, critic_loss
+from mmweather.models.heatnet.losses import certainty, segmentation_loss, uncertainty_loss, uncertainty_target
 
 
 def test_certainty_published_stays_small():
@@ -36,8 +31,22 @@ def test_critic_and_confusion_pull_opposite_ways():
     assert critic_loss(day, night).item() == pytest.approx(0.25**2 + 0.5**2)
     assert confusion_loss(day, night).item() == pytest.approx(0.75**2 + 0.5**2)
     assert confusion_loss(day, night, both_directions=False).item() == pytest.approx(0.25**2 + 0.5**2)
-    scaled = confusion_loss(day, night, certainty_map=torch.full((1, 5, 7), 0.9))
-    assert scaled.item() == pytest.approx(0.1 * (0.75**2 + 0.5**2))
+    assert confusion_loss(day * 2, night * 2, weights=(1, 3)).item() == pytest.approx(4 * (0.75**2 + 0.5**2))
+
+
+def test_certainty_weights_pixels_of_the_night_and_as_published_the_mean_of_both():
+    day, night = [torch.zeros(1, 1, 1, 2)], [torch.tensor([[[[1., 3.]]]])]
+    certain = torch.tensor([[[0., 0.75]]])
+    # Errors by night: 0 and 4, the second with weight a quarter; by day: 0.
+    assert confusion_loss(day, night, certainty_map=certain).item() == pytest.approx((0 + 4 * 0.25) / 2)
+    assert confusion_loss(day, night, certainty_map=certain, published=True).item() == pytest.approx(0.625 * 2)
+    whole = [torch.tensor([[3.]])]  # one score an image
+    assert confusion_loss(whole, whole, certainty_map=certain).item() == pytest.approx(9 + 4 * 0.625)
+
+
+def test_an_unknown_adversarial_loss_is_named():
+    with pytest.raises(ConfigError, match="'MSE' or 'BCE', got 'L1'"):
+        critic_loss([torch.zeros(1, 1)], [torch.zeros(1, 1)], 'L1')
 
 
 def test_bce_of_a_zero_score():

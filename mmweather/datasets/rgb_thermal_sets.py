@@ -1,0 +1,119 @@
+"""Other sets that HeatNet is trained or tested on: MF (RGB-thermal, 9 classes) and Vistas-like sets for the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmseg.datasets.basesegdataset import BaseSegDataset
+
+from ..errors import ConfigError, DataError
+from ..registry import DATASETS
+from .label_maps import HEATNET_CLASSES, HEATNET_PALETTE, MF_CLASSES, MF_PALETTE, VISTAS_LABELS
+from .paired import list_images, read_stems, shorten
+
+_MF_DOMAINS = {'D': 'day', 'N': 'night'}
+
+
+@DATASETS.register_module()
+class MFDataset(BaseSegDataset):
+    """The MF set (Ha et al., MFNet, IROS 2017): 640x480 images of four channels, RGB and 8-bit thermal, 9 classes.
+
+    Layout: ``images/<name>.png``, ``labels/<name>.png``, lists of names such as ``train.txt``. The last letter of a
+    name says day (D) or night (N). Load it with ``mmweather.LoadRGBThermal(depth=8)``.
+
+    Args:
+        data_root: folder that holds ``images``, ``labels`` and the lists.
+        ann_file: a list of names, relative to ``data_root``.
+        domains: which of ``'day'`` and ``'night'``.
+        keep_flipped: take the flipped copies (``...flip``) that the published list of training names holds.
+        label_folder: folder of the labels; None for images without labels.
+        **kwargs: of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        DataError: a file is missing, or a name does not say day or night.
+    """
+
+    METAINFO = {'dataset_type': 'mf', 'classes': MF_CLASSES, 'palette': [list(colour) for colour in MF_PALETTE]}
+
+    def __init__(self, data_root: str = 'data/mf', ann_file: str = 'train.txt',
+                 domains: Sequence[str] = ('day', 'night'), keep_flipped: bool = False,
+                 label_folder: str | None = 'labels', **kwargs: Any) -> None:
+        self.domains, self.keep_flipped, self.label_folder = tuple(domains), keep_flipped, label_folder
+        super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=dict(img_path='images', seg_map_path=''),
+                         **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list and find its files."""
+        images = list_images(self.data_prefix['img_path'])
+        labels = list_images(Path(self.data_root) / self.label_folder) if self.label_folder else None
+        mapping = {i: i if self.label_map is None else self.label_map[i] for i in range(len(MF_CLASSES))}
+        samples = []
+        for name in read_stems(self.ann_file):
+            if 'flip' in name and not self.keep_flipped:
+                continue
+            domain = _MF_DOMAINS.get(name.removesuffix('_flip')[-1])
+            if domain is None:
+                raise DataError(f"'{self.ann_file}': the name '{name}' ends neither in D (day) nor in N (night)")
+            if domain not in self.domains:
+                continue
+            absent = [folder for folder, files in (('images', images), (self.label_folder, labels))
+                      if files is not None and name not in files]
+            if absent:
+                raise DataError(f"'{self.ann_file}' names '{name}', of which no file exists in {', '.join(absent)}; "
+                                'add it or mend the list')
+            sample = dict(img_path=str(images[name]), thermal_path=str(images[name]), domain=domain, sample_key=name,
+                          label_map=mapping, reduce_zero_label=False, seg_fields=[])
+            if labels is not None:
+                sample['seg_map_path'] = str(labels[name])
+            samples.append(sample)
+        if not samples:
+            raise DataError(f"'{self.ann_file}' leaves no image of {', '.join(self.domains)}; check list and domains")
+        return samples
+
+
+@DATASETS.register_module()
+class TranslatedLabels(BaseSegDataset):
+    """Images with label maps of another set's ids, translated to HeatNet's classes: the teacher's training set.
+
+    Layout as Mapillary Vistas 1.2: ``<split>/images/<name>.jpg`` and ``<split>/labels/<name>.png``.
+
+    Args:
+        data_root: folder that holds the splits.
+        split: as ``'training'``.
+        translation: class of each id; those of Vistas by default (:mod:`mmweather.datasets.label_maps` has more).
+        image_folder: relative to the split.
+        label_folder: likewise.
+        **kwargs: of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        ConfigError: the translation names a class that is not HeatNet's.
+        DataError: a folder is missing, or an image or a label map lacks its partner.
+    """
+
+    METAINFO = {'dataset_type': 'translated_labels', 'classes': HEATNET_CLASSES,
+                'palette': [list(colour) for colour in HEATNET_PALETTE]}
+
+    def __init__(self, data_root: str = 'data/vistas', split: str = 'training',
+                 translation: Mapping[int, int] | None = None, image_folder: str = 'images',
+                 label_folder: str = 'labels', **kwargs: Any) -> None:
+        self.translation = {int(old): int(new) for old, new in (translation or VISTAS_LABELS).items()}
+        wrong = sorted(new for new in self.translation.values() if new not in (*range(len(HEATNET_CLASSES)), 255))
+        if wrong:
+            raise ConfigError(f'TranslatedLabels: translation gives class {wrong[0]}; 0 to {len(HEATNET_CLASSES) - 1} '
+                              'and 255 (ignore) are possible')
+        super().__init__(data_root=data_root, data_prefix=dict(img_path=f'{split}/{image_folder}',
+                                                               seg_map_path=f'{split}/{label_folder}'), **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Pair the files by name."""
+        images, labels = (list_images(self.data_prefix[key]) for key in ('img_path', 'seg_map_path'))
+        alone = set(images) ^ set(labels)
+        if alone:
+            raise DataError(f"{len(alone)} file(s) of '{self.data_prefix['img_path']}' and "
+                            f"'{self.data_prefix['seg_map_path']}' lack a partner: {shorten(alone)}; add or remove it")
+        mapping = {old: new if self.label_map is None else self.label_map.get(new, new)
+                   for old, new in self.translation.items()}
+        return [dict(img_path=str(images[name]), seg_map_path=str(labels[name]), sample_key=name, label_map=mapping,
+                     reduce_zero_label=False, seg_fields=[]) for name in sorted(images)]

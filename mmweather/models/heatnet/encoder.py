@@ -1,0 +1,53 @@
+"""HeatNet's encoder as a backbone for mmseg."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mmweather.registry import MODELS
+
+from .pspnet import DualResNet
+
+
+def init_published(module: nn.Module) -> None:
+    """Draw convolution weights from N(0, 0.02) and batch-norm weights from N(1, 0.02); biases of norms are 0.
+
+    Convolution biases and PReLU slopes keep PyTorch's defaults.
+    """
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(part.weight, 0., 0.02)
+        elif isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.weight, 1., 0.02)
+            nn.init.zeros_(part.bias)
+
+
+@MODELS.register_module()
+class HeatNetEncoder(DualResNet):
+    """The dilated ResNet of HeatNet's PSPNet on images of stacked channels.
+
+    With ``thermal_channels`` the last channels of the image go through a second stream up to layer 2 (late fusion);
+    without, all channels go through one stream (early fusion, or one modality).
+
+    Args:
+        in_channels: channels of the first stream.
+        thermal_channels: channels of the second stream; 0 for one stream.
+        width: channels of the stem; the published 64 gives 2048 at the deepest layer.
+        blocks: blocks of the four layers.
+    """
+
+    def __init__(self, in_channels: int = 3, thermal_channels: int = 1, width: int = 64,
+                 blocks: tuple[int, ...] = (3, 4, 6, 3)) -> None:
+        super().__init__(in_channels, thermal_channels, width, tuple(blocks))
+        self.split = (in_channels, thermal_channels) if thermal_channels else (in_channels, )
+
+    def init_weights(self) -> None:
+        """The published initialisation."""
+        init_published(self)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, in + thermal channels, H, W) to features, shallow ones first, as mmseg orders them.
+
+        Pooled stem and layer 1 at stride 4 (of two streams both, concatenated), layers 2, 3 and 4 at stride 8.
+        """
+        return tuple(reversed(super().forward(*image.split(self.split, 1))))

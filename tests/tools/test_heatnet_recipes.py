@@ -1,0 +1,95 @@
+"""The shipped HeatNet recipes: every model builds, and the small ones train, resume and test on the mini set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmweather import get_model
+from mmweather.engine import runner as tools
+from mmweather.registry import HOOKS, METRICS, TRANSFORMS
+from mmweather.synthesis.mini import make_mini
+from mmweather.utils.checkpoint import load_checkpoint
+
+CONFIGS = Path(__file__).parents[2] / 'configs/heatnet'
+LOADERS = ('train_dataloader.dataset.dataset', 'val_dataloader.dataset', 'test_dataloader.dataset')
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    root = make_mini(tmp_path_factory.mktemp('mini'), train=6, test=2, size=(128, 136), only=['freiburg-thermal'],
+                     progress=False)
+    return root / 'freiburg_thermal'
+
+
+def options(data: Path, iters: int, *more: str) -> list[str]:
+    return [*(f'{loader}.data_root={data}' for loader in LOADERS), f'train_cfg.max_iters={iters}',
+            'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=2', 'train_dataloader.batch_size=2',
+            'val_dataloader.dataset.holdout_every=3', 'train_dataloader.dataset.dataset.holdout_every=3',
+            'train_dataloader.dataset.dataset.pipeline.2.crop_size=(128,128)', 'log_level=ERROR', *more]
+
+
+def start(config: str, work: Path, words: list[str]):
+    return tools.train(tools.train_parser().parse_args([str(CONFIGS / config), '--work-dir', str(work), *words]))
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+
+def test_a_teacher_then_a_student_with_critics_resumed_and_tested(data, tmp_path):
+    start('heatnet_thermal-teacher-s_1xb4-1k_mini.py', tmp_path / 'teacher', ['--cfg-options', *options(data, 2)])
+    teacher = f"model.teacher={tmp_path / 'teacher/iter_2.pth'}"
+    config = 'heatnet_rgbt-s-critics_1xb4-1k_mini.py'
+    start(config, tmp_path / 'student', ['--cfg-options', *options(data, 2, teacher)])
+    runner = start(config, tmp_path / 'student', ['--resume', '--cfg-options', *options(data, 4, teacher)])
+    scalars = runner.message_hub.log_scalars
+    assert {'train/night.teacher.loss_ce', 'train/loss_confusion', 'train/loss_critic'} <= set(scalars)
+    state = load_checkpoint(tmp_path / 'student/iter_4.pth')
+    assert not any('teacher' in key or 'critic' in key for key in state['state_dict'])
+    scores = tools.test(tools.test_parser().parse_args(
+        [str(CONFIGS / config), str(tmp_path / 'student/iter_4.pth'), '--work-dir', str(tmp_path / 'test'),
+         '--cfg-options', *options(data, 4)]))
+    assert {'mIoU', 'mIoU_day', 'mIoU_night', 'mIoU_pooled'} <= set(scores)
+    assert all(0 <= scores[name] <= 100 for name in ('mIoU', 'mIoU_day', 'mIoU_night'))
+
+
+def test_a_stock_deeplab_with_critics(data, tmp_path):
+    # Two frames of a domain in a batch: DeepLab's pooled branch has batch norm over single pixels.
+    runner = start('deeplabv3plus-critics_1xb4-1k_mini.py', tmp_path,
+                   ['--cfg-options', *options(data, 2, 'train_dataloader.batch_size=4')])
+    assert {'train/day.decode.loss_ce', 'train/loss_confusion', 'val/mIoU_day'} <= set(runner.message_hub.log_scalars)
+    critics = load_checkpoint(tmp_path / 'iter_2.pth')['domain_critics']
+    assert critics['state_dict']['1.conv1.weight'].shape[1] == 16  # the backbone's first map
+
+
+@pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
+def test_every_model_pipeline_and_hook_builds(path):
+    model = get_model(str(path), device='meta')
+    assert sum(parameter.numel() for parameter in model.parameters()) > 5e5
+    config = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope('mmweather'):
+        for step in (*config.train_dataloader.dataset.dataset.pipeline, *config.test_dataloader.dataset.pipeline):
+            assert callable(TRANSFORMS.build(step))
+        for item in (*config.custom_hooks, *config.default_hooks.values()):
+            HOOKS.build(item)
+        assert all(METRICS.build(item) for item in config.test_evaluator)
+
+
+def test_recipes_say_what_they_change():
+    def hook(name):
+        return Config.fromfile(CONFIGS / f'{name}.py').custom_hooks[-1]
+
+    published = Config.fromfile(CONFIGS / 'heatnet_rgbt-late_4xb2-100k_freiburg_published.py')
+    assert published.model.published_teacher_mode and published.model.bn_test == 'batch'
+    assert published.val_dataloader.dataset.split == 'test'
+    assert published.train_dataloader.dataset.dataset.pipeline[6].seg_pad_val == 0
+    assert published.custom_hooks[-1].published_certainty_mean
+    six = hook('heatnet_rgbt-late-6critics_4xb1-100k_freiburg')
+    assert (len(six.features), six.initial_critic_iters, six.seg_iters, six.critic_iters) == (6, 1000, 50, 500)
+    assert hook('heatnet_rgbt-late-no-critics_4xb2-50k_freiburg').type == 'mmweather.NonFiniteLossHook'
