@@ -1,5 +1,5 @@
 # The restorer on the streets of the mini set.
-_base_ = './nafnet-s_1xb8-1k_raccoon-fog.py'
+_base_ = './nafnet-s_1xb8-400_raccoon-fog.py'
 
 data_root = 'data/street/voc_fog'
 train_dataloader = dict(dataset=dict(dataset=dict(data_root=data_root)))

@@ -67,9 +67,9 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(
     type='mmengine.OptimWrapper', optimizer=dict(type='mmengine.AdamW', lr=1e-3, betas=(0.9, 0.9), weight_decay=0.0))
 param_scheduler = [
-    dict(type='mmengine.CosineAnnealingLR', by_epoch=False, begin=0, end=1000, T_max=1000, eta_min=1e-7)
+    dict(type='mmengine.CosineAnnealingLR', by_epoch=False, begin=0, end=400, T_max=400, eta_min=1e-7)
 ]
-train_cfg = dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=1000, val_interval=500)
+train_cfg = dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=400, val_interval=200)
 val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
-default_hooks = dict(checkpoint=dict(interval=500))
+default_hooks = dict(checkpoint=dict(interval=200))
