@@ -108,6 +108,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'hook': {
         'mmweather.engine.hooks.class_count': ('ClassCountHook', ),
+        'mmweather.engine.hooks.det_pictures': ('RestoredDetVisualizationHook', ),
         'mmweather.engine.hooks.exact_resume': ('ExactResumeHook', ),
         'mmweather.engine.hooks.non_finite_loss': ('NonFiniteLossHook', ),
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),

@@ -17,6 +17,7 @@ from mmweather.registry import MODELS
 from mmweather.utils.checkpoint import load_checkpoint, load_into
 
 from .contract import InferenceContract
+from .det_pictures import picture_of
 from .tiling import run_tiled
 
 
@@ -36,8 +37,8 @@ class RestoreThenDetect(BaseDetector):
         frozen: the restorer is not trained and its gradient is not taken.
         restoration_loss: config of a loss between the restored and the clean image, both RGB in [0, 1]; it counts for
             the samples that carry ``clean_img`` as ``mmweather.PairedDetPreprocessor`` delivers it.
-        return_restored: predictions carry ``restored_img``, uint8 RGB (3, H, W) of the size that the detector saw,
-            without its padding.
+        return_restored: predictions carry ``restored_img``, uint8 RGB (3, H, W) of the size of the original
+            image.
         data_preprocessor: in place of the detector's own.
         init_cfg: see :class:`mmengine.model.BaseModule`.
 
@@ -161,8 +162,8 @@ class RestoreThenDetect(BaseDetector):
         samples = self.detector.predict(self.from_unit_rgb(restored), batch_data_samples, **kwargs)
         if self.return_restored:
             for image, sample in zip(restored, samples, strict=True):
-                height, width = sample.metainfo.get('img_shape', image.shape[-2:])[:2]
-                sample.restored_img = (image[:, :height, :width] * 255).round().to(torch.uint8)
+                sample.restored_img = picture_of(image * 255, sample.metainfo, image.shape[-2:],
+                                                 kwargs.get('rescale', True))
         return samples
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Any:

@@ -15,6 +15,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor
 
 from mmweather.errors import ConfigError, DataError
+from mmweather.models.common.det_pictures import offset_of, picture_of
 from mmweather.models.common.padding import padded_size
 from mmweather.registry import MODELS
 
@@ -236,7 +237,7 @@ class TogetherNet(SingleStageDetector):
         samples = self.add_pred_to_datasample(batch_data_samples, results)
         if restore:
             for sample, image in zip(samples, self._pictures(features), strict=True):
-                sample.restored_img = self._as_original(image, sample.metainfo, batch_inputs.shape[-2:], rescale)
+                sample.restored_img = picture_of(image, sample.metainfo, batch_inputs.shape[-2:], rescale)
         return samples
 
     def _pictures(self, features: Sequence[Tensor]) -> Tensor:
@@ -248,36 +249,13 @@ class TogetherNet(SingleStageDetector):
         # What is not converted stays as mmdet loads it, BGR.
         return restored if getattr(preprocessor, '_channel_conversion', False) else restored.flip(1)
 
-    @staticmethod
-    def _as_original(image: Tensor, meta: Mapping[str, Any], padded: Sequence[int], rescale: bool) -> Tensor:
-        """Cut the padding off and, with ``rescale``, undo the resizing."""
-        shape = meta.get('img_shape', padded)[:2]
-        original = meta.get('ori_shape', shape)[:2]
-        top, left = _offset(meta)
-        # Padding in the pipeline counts as part of img_shape; only the factors tell the content.
-        factors = meta.get('scale_factor')
-        if factors is not None:
-            content = [round(side * factor) for side, factor in zip(original, (factors[1], factors[0]), strict=True)]
-            shape = [min(a, b) for a, b in zip(content, shape, strict=True)]
-        image = image[:, top:top + max(shape[0], 1), left:left + max(shape[1], 1)]
-        if rescale and tuple(image.shape[-2:]) != tuple(original):
-            image = F.interpolate(image[None], tuple(original), mode='bilinear', align_corners=False,
-                                  antialias=True)[0]
-        return image.clamp(0, 255).round().to(torch.uint8)
-
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> tuple:
         """Raw maps of the head: class scores, boxes and objectness, finest level first."""
         return self.bbox_head(self.extract_feat(batch_inputs))
 
 
-def _offset(meta: Mapping[str, Any]) -> tuple[int, int]:
-    """Rows and columns before the image in its canvas (``pad_param``: top, bottom, left, right)."""
-    padding = meta.get('pad_param')
-    return (0, 0) if padding is None else (int(padding[0]), int(padding[2]))
-
-
 def _undo_offset(boxes: Tensor, meta: Mapping[str, Any]) -> None:
     """Shift boxes that mmdet scaled back, in place: it knows padding at the right and the bottom only."""
-    top, left = _offset(meta)
+    top, left = offset_of(meta)
     if top or left:
         boxes -= boxes.new_tensor((left, top)).div(boxes.new_tensor(meta['scale_factor'])).repeat(2)
