@@ -97,6 +97,7 @@ class SemiSupervisedRestorer(Restorer):
         self.recompute_views = recompute_views
         self.tile = tile
         self.tile_overlap = tile_overlap
+        self.eight_bit = True
         self.pretrained = {name: source for name, source in (pretrained or {}).items() if source}
         self.generator = None if generator is None else MODELS.build(generator)
         self.terms = nn.ModuleDict(_built(terms))
