@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from .leakage import refuse_shared
 from .paired import PairedImageDataset, read_stems, shorten
 from .placing import check_source, check_target, place_files
 
@@ -148,7 +149,7 @@ class RICE(PairedImageDataset):
             # The rule would take images that another list holds.
             raise DataError(f"'{folder}' holds lists of {' and '.join(lists)}, but no {self.split}.txt; write one, one "
                             'stem a line, or remove the lists')
-        check_disjoint(lists, str(folder))
+        refuse_shared(lists, f"'{folder}'")
         return lists
 
     def _how(self) -> str:
@@ -174,21 +175,6 @@ def _divide(order: Sequence[str], every: int) -> dict[str, list[str]]:
 def _hold_out(stems: Iterable[str], val_every: int, seed: int | None) -> dict[str, list[str]]:
     """Training and validation stems where the test images are given."""
     return _divide(_order(stems, seed), val_every)
-
-
-def check_disjoint(lists: Mapping[str, Sequence[str]], where: str) -> None:
-    """Refuse lists that share an image.
-
-    Raises:
-        DataError: an image stands in two lists.
-    """
-    names = list(lists)
-    for i, first in enumerate(names):
-        for second in names[i + 1:]:
-            both = set(lists[first]) & set(lists[second])
-            if both:
-                raise DataError(f"'{where}': {shorten(both)} stand(s) in {first} and in {second}; an image that is "
-                                'tested on must not be trained on: remove it from one list')
 
 
 def _find_set(source: Path) -> tuple[Path, str]:
@@ -241,7 +227,7 @@ def install_rice(source: str | Path, target: str | Path, copy: bool = False, lis
         images = RICE(data_root=str(folder.absolute()), split='all', keys=keys)
         infos = (images.get_data_info(index) for index in range(len(images)))
         samples[part] = {info['sample_key']: info for info in infos}
-    check_disjoint({part: list(found) for part, found in samples.items()}, str(root))
+    refuse_shared(samples, f"'{root}'")
     every = {stem: info for found in samples.values() for stem, info in found.items()}
     rule = f'test_every={test_every}, val_every={val_every}, seed={seed}'
     split_stems((), test_every, val_every)  # the intervals
@@ -266,7 +252,7 @@ def install_rice(source: str | Path, target: str | Path, copy: bool = False, lis
 def _read_lists(folder: Path, known: Iterable[str]) -> dict[str, list[str]]:
     lists = {part: sorted(read_stems(folder / f'{part}.txt')) if part != 'val' or (folder / f'{part}.txt').is_file()
              else [] for part in SPLITS}
-    check_disjoint(lists, str(folder))
+    refuse_shared(lists, f"'{folder}'")
     for part, stems in lists.items():
         unknown = set(stems) - set(known)
         if unknown:

@@ -72,7 +72,7 @@ def test_lists_beside_the_images_go_before_the_rule(tmp_path):
     with pytest.raises(DataError, match='no val.txt'):
         RICE(data_root=str(root), split='val')
     (root / 'splits/test.txt').write_text('7\n3\n')
-    with pytest.raises(DataError, match='3 stand'):
+    with pytest.raises(DataError, match='more than one split: 3 .train and test.'):
         RICE(data_root=str(root), split='train')
     (root / 'splits/test.txt').write_text('99\n')
     with pytest.raises(DataError, match='names 99'):
@@ -195,7 +195,7 @@ def test_the_published_layout_and_own_lists_are_put_into_place(tmp_path):
     (tmp_path / 'lists').mkdir()
     (tmp_path / 'lists/train.txt').write_text('1\n2\n')
     (tmp_path / 'lists/test.txt').write_text('2\n')
-    with pytest.raises(DataError, match='2 stand'):
+    with pytest.raises(DataError, match='more than one split: 2 .train and test.'):
         install_rice(tmp_path / 'a', tmp_path / 'other', lists=tmp_path / 'lists')
     (tmp_path / 'lists/test.txt').write_text('21\n')
     with pytest.raises(DataError, match='names 21'):
@@ -219,7 +219,7 @@ def test_wrong_downloads_are_told(tmp_path):
         install_rice(tmp_path / 'both', tmp_path / 'rice1')
     draw(tmp_path / 'leak/RICE1-train', ['1', '2'])
     draw(tmp_path / 'leak/RICE1-test', ['2', '3'])
-    with pytest.raises(DataError, match='2 stand'):
+    with pytest.raises(DataError, match='more than one split: 2 .train and test.'):
         install_rice(tmp_path / 'leak', tmp_path / 'rice1')
 
 

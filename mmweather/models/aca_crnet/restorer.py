@@ -64,10 +64,7 @@ class CloudRemover(Restorer):
         if tuple(inputs) not in known:
             raise ConfigError(f"CloudRemover: inputs={tuple(inputs)} with value_range='{value_range}'; give "
                               f"{' or '.join(map(str, known))}")
-        # The base class builds a loss in any case; this one has no parameters.
-        super().__init__(generator, pixel_loss or dict(type='mmagic.L1Loss'), eight_bit=eight_bit, **kwargs)
-        if pixel_loss is None:
-            self.pixel_loss = None
+        super().__init__(generator, pixel_loss, eight_bit=eight_bit, **kwargs)
         self.cloud_loss = None if cloud_loss is None else MODELS.build(cloud_loss)
         self.value_range = value_range
         self.inputs = tuple(inputs)

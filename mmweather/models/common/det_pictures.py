@@ -1,4 +1,4 @@
-"""Restored images of detectors, brought back to the images that came in."""
+"""Between what a mmdet detector takes and pictures: values, padding and size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def bgr(preprocessor: Any) -> bool:
+    """Whether mmdet's preprocessor leaves the channels as mmdet loads them, BGR."""
+    return not getattr(preprocessor, '_channel_conversion', False)
+
+
+def denormalised(images: Tensor, preprocessor: Any) -> Tensor:
+    """Images (B, 3, H, W) as mmdet's ``preprocessor`` delivers them, to RGB in [0, 255], not clamped."""
+    if getattr(preprocessor, '_enable_normalize', False):
+        images = images * preprocessor.std + preprocessor.mean
+    return images.flip(1) if bgr(preprocessor) else images
+
+
+def normalised(images: Tensor, preprocessor: Any) -> Tensor:
+    """The inverse of :func:`denormalised`."""
+    images = images.flip(1) if bgr(preprocessor) else images
+    if getattr(preprocessor, '_enable_normalize', False):
+        images = (images - preprocessor.mean) / preprocessor.std
+    return images
 
 
 def offset_of(meta: Mapping[str, Any]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from mmweather.registry import MODELS
 from mmweather.utils.checkpoint import load_checkpoint, load_into
 
 from .contract import InferenceContract
-from .det_pictures import picture_of
+from .det_pictures import denormalised, normalised, picture_of
 from .tiling import run_tiled
 
 
@@ -93,28 +93,13 @@ class RestoreThenDetect(BaseDetector):
 
     # Between what the detector takes and RGB in [0, 1] ------------------------------------------------------------
 
-    def _bgr(self) -> bool:
-        # mmdet loads BGR; its preprocessor swaps on demand.
-        return not getattr(self.data_preprocessor, '_channel_conversion', False)
-
-    def _statistics(self) -> tuple[Tensor, Tensor] | None:
-        if not getattr(self.data_preprocessor, '_enable_normalize', False):
-            return None
-        return self.data_preprocessor.mean, self.data_preprocessor.std
-
     def to_unit_rgb(self, images: Tensor) -> Tensor:
         """Images as the preprocessor delivers them (B, 3, H, W) to RGB in [0, 1]."""
-        statistics = self._statistics()
-        if statistics:
-            images = images * statistics[1] + statistics[0]
-        images = (images / 255).clamp(0, 1)
-        return images.flip(1) if self._bgr() else images
+        return (denormalised(images, self.data_preprocessor) / 255).clamp(0, 1)
 
     def from_unit_rgb(self, images: Tensor) -> Tensor:
         """The inverse of :meth:`to_unit_rgb`."""
-        images = (images.flip(1) if self._bgr() else images) * 255
-        statistics = self._statistics()
-        return (images - statistics[0]) / statistics[1] if statistics else images
+        return normalised(images * 255, self.data_preprocessor)
 
     def restore(self, images: Tensor) -> Tensor:
         """Restored images, (B, 3, H, W) RGB in [0, 1] both; any size."""

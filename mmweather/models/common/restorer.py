@@ -10,6 +10,7 @@ from mmagic.models.base_models import BaseEditModel
 from mmagic.structures import DataSample
 from torch import Tensor
 
+from mmweather.errors import ConfigError
 from mmweather.registry import MODELS
 
 from .contract import InferenceContract
@@ -25,8 +26,10 @@ class Restorer(BaseEditModel):
     run in overlapping tiles where ``tile`` is given.
 
     Args:
-        generator: config of the network; it takes the contract's inputs in order, (B, C, H, W) in [0, 1].
-        pixel_loss: config of the loss between output and target.
+        generator: config of the network (None in subclasses that can do without); it takes the contract's inputs in
+            order, (B, C, H, W) in [0, 1].
+        pixel_loss: config of the loss between output and target; None where the model is only tested, or a subclass
+            has losses of its own.
         tile: side of the tiles at inference in pixels, ``'auto'``, or None for whole images.
         tile_overlap: overlap of the tiles in pixels; None takes the contract's.
         eight_bit: round predictions to 8 bit before they are measured, as most published protocols do; those of
@@ -39,8 +42,8 @@ class Restorer(BaseEditModel):
 
     def __init__(
         self,
-        generator: dict,
-        pixel_loss: dict,
+        generator: dict | None,
+        pixel_loss: dict | None = None,
         tile: int | str | None = None,
         tile_overlap: int | None = None,
         eight_bit: bool = True,
@@ -49,8 +52,13 @@ class Restorer(BaseEditModel):
         init_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super().__init__(generator, pixel_loss, train_cfg, test_cfg, init_cfg, data_preprocessor
-                         or dict(type='mmweather.ImageSetPreprocessor'))
+        # Past BaseEditModel's own constructor, which builds a generator and a loss in any case.
+        super(BaseEditModel, self).__init__(  # type: ignore[call-arg]
+            init_cfg=init_cfg, data_preprocessor=data_preprocessor or dict(type='mmweather.ImageSetPreprocessor'))
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg
+        self.generator: Any = None if generator is None else MODELS.build(generator)
+        self.pixel_loss: Any = None if pixel_loss is None else MODELS.build(pixel_loss)
         self.tile = tile
         self.tile_overlap = tile_overlap
         self.eight_bit = eight_bit
@@ -88,6 +96,8 @@ class Restorer(BaseEditModel):
     def forward_train(self, inputs: dict[str, Tensor] | Tensor, data_samples: Sequence[DataSample],
                       **kwargs: Any) -> dict[str, Tensor]:
         """Pixel loss against ``gt_img`` of the data samples."""
+        if self.pixel_loss is None:
+            raise ConfigError('Restorer has no loss to train with; give model.pixel_loss')
         output = self.forward_tensor(inputs, data_samples, **kwargs)
         return {'loss_pixel': self.pixel_loss(output, stack_targets(data_samples).to(output.device))}
 

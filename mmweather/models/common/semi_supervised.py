@@ -8,7 +8,6 @@ from itertools import zip_longest
 from typing import Any
 
 import torch
-from mmagic.models.base_models import BaseEditModel
 from mmengine.dist import all_reduce_params
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -85,8 +84,8 @@ class SemiSupervisedRestorer(Restorer):
         init_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
-        super(BaseEditModel, self).__init__(  # type: ignore[call-arg]
-            init_cfg=init_cfg, data_preprocessor=data_preprocessor or dict(type='mmweather.ImageSetPreprocessor'))
+        super().__init__(generator, tile=tile, tile_overlap=tile_overlap, init_cfg=init_cfg,
+                         data_preprocessor=data_preprocessor)
         if copies_per_pass < 1 or noise_copies < 1 or noise_std < 0:
             raise ConfigError('SemiSupervisedRestorer: copies_per_pass and noise_copies must be at least 1, noise_std '
                               f'0 or more, got {copies_per_pass}, {noise_copies} and {noise_std}')
@@ -95,11 +94,7 @@ class SemiSupervisedRestorer(Restorer):
         self.noise_std = noise_std
         self.copies_per_pass = copies_per_pass
         self.recompute_views = recompute_views
-        self.tile = tile
-        self.tile_overlap = tile_overlap
-        self.eight_bit = True
         self.pretrained = {name: source for name, source in (pretrained or {}).items() if source}
-        self.generator = None if generator is None else MODELS.build(generator)
         self.terms = nn.ModuleDict(_built(terms))
         self.objectives = nn.ModuleDict(_built(objectives))
         helpers = _built(networks)

@@ -15,7 +15,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor
 
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.det_pictures import offset_of, picture_of
+from mmweather.models.common.det_pictures import denormalised, offset_of, picture_of
 from mmweather.models.common.padding import padded_size
 from mmweather.registry import MODELS
 
@@ -242,12 +242,7 @@ class TogetherNet(SingleStageDetector):
 
     def _pictures(self, features: Sequence[Tensor]) -> Tensor:
         """Restored images of the padded size, float RGB in [0, 255]."""
-        restored = self.restoration_head(features).float()
-        preprocessor = self.data_preprocessor
-        if getattr(preprocessor, '_enable_normalize', False):
-            restored = restored * preprocessor.std + preprocessor.mean
-        # What is not converted stays as mmdet loads it, BGR.
-        return restored if getattr(preprocessor, '_channel_conversion', False) else restored.flip(1)
+        return denormalised(self.restoration_head(features).float(), self.data_preprocessor)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> tuple:
         """Raw maps of the head: class scores, boxes and objectness, finest level first."""
