@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from golden_rows import ABSENT, GOLDEN, assert_golden
 
-from mmweather.apis.golden.compare import GoldenFolder, compare
 from mmweather.apis.golden.heatnet import CHECKS
 
-FOLDER = Path(__file__).parents[2] / '..' / 'shared' / 'golden' / 'heatnet'
-# The training steps take minutes on one core: `mmweather golden` runs them.
-QUICK = sorted(name for name in CHECKS if 'train_steps' not in name)
+FOLDER = GOLDEN / 'heatnet'
+# The training steps take half a minute each.
+FILES = [pytest.param(name, marks=[pytest.mark.slow] if 'train_steps' in name else []) for name in sorted(CHECKS)]
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason='no golden vectors beside the repository (../shared/golden)')
-@pytest.mark.parametrize('file', QUICK)
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)
+@pytest.mark.parametrize('file', FILES)
 def test_heatnet(file):
-    folder = GoldenFolder(FOLDER)
-    reference = folder.arrays(file)
-    rows = [compare(file, name, ours, reference[name], tolerance)
-            for name, ours, tolerance in CHECKS[file](folder, reference)]
-    assert {row.array for row in rows} == set(reference)
-    assert not [row for row in rows if not row.ok]
+    assert_golden('heatnet', file, CHECKS)
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason='no golden vectors beside the repository (../shared/golden)')
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=ABSENT)
 def test_every_golden_file_has_a_check():
     assert {path.name for path in FOLDER.glob('golden_*.npz')} == set(CHECKS)

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from golden_rows import ABSENT, GOLDEN, assert_golden, golden_files
 
-from mmweather.apis.golden.compare import GoldenFolder, compare
+from mmweather.apis.golden.compare import GoldenFolder
 from mmweather.models.togethernet.official import rename
 
 pytest.importorskip('mmdet', reason='the detector is built from mmdet')
 
-GOLDEN = Path(__file__).parents[2] / '..' / 'shared' / 'golden' / 'togethernet'
-FILES = sorted(path.name for path in GOLDEN.glob('golden_*.npz'))
-needs_golden = pytest.mark.skipif(not FILES, reason='no golden vectors beside the repository (../shared/golden)')
+FOLDER = GOLDEN / 'togethernet'
+FILES = golden_files('togethernet')
+needs_golden = pytest.mark.skipif(not FILES, reason=ABSENT)
 
 
 @needs_golden
 @pytest.mark.parametrize('file', FILES)
 def test_togethernet(file):
     from mmweather.apis.golden.togethernet import CHECKS
-    folder = GoldenFolder(GOLDEN)
-    reference = folder.arrays(file)
-    rows = [compare(file, name, ours, reference[name], tolerance)
-            for name, ours, tolerance in CHECKS[file](folder, reference)]
-    assert {row.array for row in rows} == set(reference)
-    assert not [row for row in rows if not row.ok]
+    assert_golden('togethernet', file, CHECKS)
 
 
 @needs_golden
 def test_every_parameter_after_one_published_step():
     from mmweather.apis.golden.togethernet import TrainStep
-    step = TrainStep(GoldenFolder(GOLDEN))
+    step = TrainStep(GoldenFolder(FOLDER))
     record = step.record
     assert step.detection == pytest.approx(record['det'], rel=1e-5)
     assert step.restoration == pytest.approx(record['mse'], rel=1e-5)
@@ -60,7 +55,7 @@ def test_every_parameter_after_one_published_step():
 
 @needs_golden
 def test_names_are_those_of_mmdet():
-    names = json.loads((GOLDEN / 'keymap_official_to_mmdet_yolox.json').read_text())
+    names = json.loads((FOLDER / 'keymap_official_to_mmdet_yolox.json').read_text())
     assert len(names) == 462
     assert {key: rename(key) for key in names} == names
 
@@ -69,7 +64,7 @@ def test_names_are_those_of_mmdet():
 def test_published_average_precision_is_mmdets():
     import numpy as np
     from mmdet.evaluation import eval_map
-    data = json.loads((GOLDEN / 'golden_eval.json').read_text())
+    data = json.loads((FOLDER / 'golden_eval.json').read_text())
     classes = data['classes']
     found, annotations = [], []
     for image in data['images']:
