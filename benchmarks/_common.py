@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import gc
 import importlib.util
 import math
 import os
@@ -11,11 +13,15 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import torch
 from torch import Tensor
+
+Call = Callable[[], Tensor]
+Times = dict[str, dict[str, list[float]]]
 
 
 def load(folder: Path, name: str) -> ModuleType:
@@ -91,3 +97,40 @@ def restart_peak() -> int:
         Path('/proc/self/clear_refs').write_text('5', encoding='ascii')
     held = _status('/proc/self/status', 'VmRSS')
     return peak_memory() if held is None else held
+
+
+def measure(calls: dict[str, Call], repeats: int, warm: bool = True) -> tuple[Times, dict[str, Tensor]]:
+    """Run the calls in turns, with ``warm`` once before it counts.
+
+    Gives wall and CPU seconds of each repeat, and the results of the first round.
+    """
+    times: Times = {name: {'wall': [], 'cpu': []} for name in calls}
+    results: dict[str, Tensor] = {}
+    for round_ in range(-int(warm), repeats):
+        for name, call in calls.items():
+            gc.collect()
+            wall, cpu = time.perf_counter(), time.process_time()
+            result = call()
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            results.setdefault(name, result)
+            if round_ >= 0:
+                times[name]['wall'].append(wall)
+                times[name]['cpu'].append(cpu)
+    return times, results
+
+
+def published_folder(parser: argparse.ArgumentParser, folder: Path | None, marker: str, repository: str) -> Path:
+    """The folder of the published code; without one the benchmark, which only compares, ends with a line.
+
+    Args:
+        parser: for the message about a wrong folder.
+        folder: what the user gave, or None.
+        marker: a file that tells the published code.
+        repository: where it is on GitHub.
+    """
+    if folder is None:
+        print(f'left out: it compares with the published code; clone {repository} and give its folder (--published)')
+        raise SystemExit(0)
+    if not (folder / marker).is_file():
+        parser.error(f'--published {folder}: not the published code; clone {repository} and name its folder')
+    return folder.resolve()

@@ -12,14 +12,9 @@ of the GPU taken out. On a machine that others use as well the least of the CPU 
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torchvision
+from _common import Call, difference, machine, measure, published_folder, roof, seconds
 from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
@@ -36,8 +32,6 @@ from mmweather.engine.hooks.domain_critic import DomainCriticHook
 from mmweather.models.heatnet.official import mmseg_keys
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
 from mmweather.models.heatnet.segmentor import HeatNet
-
-Call = Callable[[], Tensor]
 
 
 def published_network(folder: Path) -> Any:
@@ -134,29 +128,13 @@ def our_step(state: dict[str, Tensor], critic: dict[str, Tensor], teacher: dict[
     return call
 
 
-def measure(calls: dict[str, Call], repeats: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, Tensor]]:
-    """Run the calls in turns. Gives wall and CPU seconds of each repeat, and the results of the first round."""
-    times: dict[str, dict[str, list[float]]] = {name: {'wall': [], 'cpu': []} for name in calls}
-    results: dict[str, Tensor] = {}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            gc.collect()
-            wall, cpu = time.perf_counter(), time.process_time()
-            result = call()
-            times[name]['wall'].append(time.perf_counter() - wall)
-            times[name]['cpu'].append(time.process_time() - cpu)
-            results.setdefault(name, result)
-    return times, results
-
-
 def rows(title: str, calls: dict[str, Call], repeats: int, same: str) -> None:
     """Print wall and CPU seconds of each call; the first is the published code, ``same`` must give its values."""
-    times, results = measure(calls, repeats)
-    wanted, found = results['published'], results[same]
-    gap = ((found - wanted).abs().max() / wanted.abs().max().clamp_min(1)).item()
+    times, results = measure(calls, repeats, warm=False)
+    gap = difference(results[same], results['published'])
     for kind in ('wall', 'cpu'):
         least = {name: min(value[kind]) for name, value in times.items()}
-        cells = [f'{statistics.median(value[kind]):.3g} ({least[name]:.3g})' for name, value in times.items()]
+        cells = [seconds(value[kind]) for value in times.values()]
         cells += ['-'] * (3 - len(cells))
         print(f'| {title}, {kind} | {" | ".join(cells)} | {least["ours"] / least["published"]:.2f} | {gap:.1e} |',
               flush=True)
@@ -172,8 +150,7 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--threads', type=int, default=0, help='0: the default of PyTorch')
     args = parser.parse_args()
-    if args.published is None or not (args.published / 'models/conf_segnet.py').is_file():
-        parser.error(f'--published {args.published}: not the published code; clone JohanVer/heatnet, give its folder')
+    args.published = published_folder(parser, args.published, 'models/conf_segnet.py', 'JohanVer/heatnet')
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
@@ -181,8 +158,7 @@ def main() -> None:
     state = {key: value.clone() for key, value in student.trgb_segnet.state_dict().items()}
     critic = {key: value.clone() for key, value in student.critics[0].state_dict().items()}
     judge = {key: value.clone() for key, value in teacher.state_dict().items()}
-    print(f'torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()} '
-          f'{torch.backends.cpu.get_cpu_capability()}, load average {os.getloadavg()[0]:.1f} at the start\n')
+    print(machine(roof()) + '\n')
     print('| item, seconds as median (least) | published | ours | ours, published switches | ours / published, least | '
           'max rel diff |\n|---|---|---|---|---|---|')
     ours = HeatNetPSPNet()

@@ -11,41 +11,20 @@ says more than the median.
 from __future__ import annotations
 
 import argparse
-import gc
 import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from _common import difference, load, machine, roof, seconds
+from _common import Call, difference, load, machine, measure, published_folder, roof, seconds
 from torch import Tensor, nn
 
 from mmweather.models.nitedr.cleannet import CleanNet
 from mmweather.models.nitedr.fusion import LuminanceFusion
 from mmweather.models.nitedr.official import drop_shared
 from mmweather.models.nitedr.refinement import IlluminationRefiner
-
-Call = Callable[[], Tensor]
-
-
-def measure(calls: dict[str, Call], repeats: int, warm: bool = True) -> tuple[dict[str, dict], dict[str, Tensor]]:
-    """Run the calls in turns. Gives wall and CPU seconds of each repeat, and the results of the first round."""
-    times = {name: {'wall': [], 'cpu': []} for name in calls}
-    results = {}
-    for round_ in range(-int(warm), repeats):
-        for name, call in calls.items():
-            gc.collect()
-            wall, cpu = time.perf_counter(), time.process_time()
-            result = call()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            results.setdefault(name, result)
-            if round_ >= 0:
-                times[name]['wall'].append(wall)
-                times[name]['cpu'].append(cpu)
-    return times, results
 
 
 def row(title: str, calls: dict[str, Call], repeats: int) -> dict[str, Tensor]:
@@ -207,9 +186,8 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=0, help='0: the default of PyTorch')
     parser.add_argument('--no-bf16', action='store_true')
     args = parser.parse_args()
-    if args.published is None or not (args.published / 'basicsr/models/archs/CLformer_arch.py').is_file():
-        parser.error(f'--published {args.published}: not the published code; clone '
-                     'CidanShi/NiteDR-Nighttime-Image-De-raining and name its folder')
+    args.published = published_folder(parser, args.published, 'basicsr/models/archs/CLformer_arch.py',
+                                      'CidanShi/NiteDR-Nighttime-Image-De-raining')
     if args.threads:
         torch.set_num_threads(args.threads)
     peak = roof()

@@ -28,7 +28,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from _common import machine, peak_memory, restart_peak, roof, seconds
+from _common import machine, peak_memory, published_folder, restart_peak, roof, seconds
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -213,10 +213,7 @@ def main() -> None:
     parser.add_argument('--state', type=Path, help=argparse.SUPPRESS)
     parser.add_argument('--result', type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.published is None or not (args.published / 'instrument.py').is_file():
-        parser.error(f'--published {args.published}: not the published code; clone bartani/SSDIE-Net and name its '
-                     'folder')
-    args.published = args.published.resolve()
+    args.published = published_folder(parser, args.published, 'instrument.py', 'bartani/SSDIE-Net')
     if args.row:
         measure(args)
         return

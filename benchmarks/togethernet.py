@@ -10,9 +10,7 @@ than the median.
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -22,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from _common import Call, measure, seconds
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -30,7 +29,6 @@ from mmweather.models.togethernet.official import convert
 from mmweather.registry import MODELS
 
 CLASSES = 5
-Call = Callable[[], Tensor]
 
 
 class Pair:
@@ -55,30 +53,12 @@ def published_modules(folder: Path) -> tuple[ModuleType, ModuleType]:
         sys.path.remove(str(folder))
 
 
-def measure(calls: dict[str, Call], repeats: int) -> tuple[dict[str, list[float]], dict[str, Tensor]]:
-    """Run the calls in turns, once to warm up. Gives CPU seconds of each repeat, and the results of the first round."""
-    times, results = defaultdict(list), {}
-    for turn in range(repeats + 1):
-        for name, call in calls.items():
-            gc.collect()
-            start = time.process_time()
-            result = call()
-            spent = time.process_time() - start
-            results.setdefault(name, result)
-            if turn:
-                times[name].append(spent)
-    return times, results
-
-
-def seconds(values: list[float]) -> str:
-    return f'{statistics.median(values):.3g} ({min(values):.3g})'
-
-
 def report(title: str, calls: dict[str, Call], repeats: int, same: tuple[str, str]) -> None:
     """Measure, and print a line for each call, with its ratio to the published code and to YOLOX-s."""
     times, results = measure(calls, repeats)
-    least = {name: min(values) for name, values in times.items()}
-    for name, values in times.items():
+    spent = {name: values['cpu'] for name, values in times.items()}
+    least = {name: min(values) for name, values in spent.items()}
+    for name, values in spent.items():
         ratios = [f'{least[name] / least[other]:.2f}' if other in least else '-' for other in ('published', 'YOLOX-s')]
         print(f'| {title} | {name} | {seconds(values)} | {" | ".join(ratios)} |', flush=True)
     if set(same) <= set(results):
