@@ -8,6 +8,9 @@ Mend, where neither CUDA nor another accelerator of MMEngine is there: gloo stan
 ``MMDistributedDataParallel`` takes a CPU model as such, with its ``SyncBN`` reverted to plain batch normalisation (each
 process then normalises over its own batch, as the log says).  So ``torchrun --nproc-per-node=2 -m mmweather.compat
 tools/train.py CONFIG --launcher pytorch`` runs with no change to the config.  With an accelerator nothing is changed.
+
+Second fault: MMEngine never leaves the process group.  Threads of gloo that still run when the interpreter ends now and
+then abort a process whose work is done.  Mend: :func:`leave_group`, called when a tool has ended well.
 """
 
 from __future__ import annotations
@@ -32,6 +35,14 @@ def on_cpu_only() -> bool:
     """Whether MMEngine would place models on the CPU."""
     from mmengine.device import get_device
     return get_device() == 'cpu'
+
+
+def leave_group() -> None:
+    """Leave the process group, if there is one, when all processes are done.  Not for a process that failed."""
+    import torch.distributed as dist
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def _mend_init(module: ModuleType) -> None:

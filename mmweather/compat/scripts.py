@@ -67,6 +67,9 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str]) -> None
     import mmweather.registry  # noqa: F401  applies the mends too
     with _as_main(path, arguments):
         runpy.run_path(str(path), run_name='__main__')
+    if 'torch.distributed' in sys.modules:
+        from .cpu_dist import leave_group
+        leave_group()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from ..compat.cpu_dist import leave_group
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
@@ -273,6 +274,7 @@ def train(args: argparse.Namespace) -> Runner:
         if isinstance(runner, SafeRunner):
             runner.strict_load = bool(config.get('resume'))
         runner.train()
+    leave_group()
     return runner
 
 
@@ -291,4 +293,6 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         runner = build_runner(config)
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-        return runner.test()
+        metrics = runner.test()
+    leave_group()
+    return metrics

@@ -13,9 +13,11 @@ import torch
 
 import mmweather.registry  # noqa: F401  applies the mends
 from mmweather.compat import cpu_dist
+from mmweather.compat.scripts import run_script
 
 TRAIN = textwrap.dedent('''
     import argparse
+    import sys
     import torch
     from mmengine.dist import get_backend, get_rank
     from mmengine.model import BaseModel
@@ -49,8 +51,10 @@ TRAIN = textwrap.dedent('''
         default_hooks=dict(checkpoint=None), log_level='WARNING')
     runner.train()
     model = getattr(runner.model, 'module', runner.model)
-    print('rank', get_rank(), 'on', get_backend(), type(runner.model).__name__, type(model.norm).__name__,
-          torch.cat([p.detach().flatten() for p in model.layer.parameters()]).tolist(), flush=True)
+    # One write a line: torchrun's processes are unbuffered and share the pipe.
+    words = ['rank', get_rank(), 'on', get_backend(), type(runner.model).__name__, type(model.norm).__name__,
+             torch.cat([p.detach().flatten() for p in model.layer.parameters()]).tolist()]
+    sys.stdout.write(' '.join(map(str, words)) + '\\n')
 ''')
 
 
@@ -133,3 +137,16 @@ def test_a_model_on_another_device_keeps_its_device_ids():
     mended(None, torch.nn.Linear(1, 1, device='meta'), device_ids=[1])
     mended(None, torch.nn.Linear(1, 1), device_ids=[1], find_unused_parameters=True)
     assert calls == [{'device_ids': [1]}, {'find_unused_parameters': True}]
+
+
+def test_a_script_that_ends_well_leaves_the_group(tmp_path):
+    script = tmp_path / 'joins.py'
+    script.write_text(f"import torch.distributed as dist\n"
+                      f"dist.init_process_group('gloo', init_method='file://{tmp_path}/meet', rank=0, world_size=1)\n")
+    run_script(script, [])
+    assert not torch.distributed.is_initialized()
+
+
+def test_leaving_no_group_is_nothing():
+    cpu_dist.leave_group()
+    assert not torch.distributed.is_initialized()
