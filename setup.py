@@ -91,7 +91,8 @@ setup(
     packages=find_packages(include=['mmweather', 'mmweather.*']),
     package_data={'': ['py.typed', '*.json', '*.yml', '*.csv']},
     install_requires=requirements('core'),
-    extras_require={name: requirements(name) for name in ('restore', 'detect', 'segment', 'geo', 'lite', 'dev')},
+    extras_require={name: requirements(name)
+                    for name in ('restore', 'detect', 'segment', 'geo', 'export', 'lite', 'dev')},
     entry_points={'console_scripts': ['mmweather = mmweather.cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
