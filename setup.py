@@ -15,7 +15,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
+MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
