@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     'prepare': 'prepare',
     'check': 'check',
     'restore': 'restore',
+    'detect': 'detect',
+    'segment': 'segment',
     'run': 'run',
     'convert': 'convert',
     'golden': 'golden',

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..errors import ConfigError, MissingToolboxError, MMWeatherError
+from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
 from .inference.loop import Options, Task, work_through
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
@@ -48,6 +48,19 @@ def task_of(model: nn.Module, config: Config | None = None) -> Task:
                                   'give the config and the checkpoint, or set model.cfg')
             return getattr(importlib.import_module(f'mmweather.apis.inference.{module}'), name)(model, config)
     return Restoring(model)
+
+
+def _with_weights(model: str | os.PathLike[str] | Config, checkpoint: str | os.PathLike[str] | None,
+                  device: torch.device) -> nn.Module:
+    if checkpoint is not None:
+        return get_model(model, checkpoint, device)
+    try:
+        return get_model(model, 'shipped', device)
+    except CheckpointError:
+        built = get_model(model, None, device)
+        if built.state_dict():
+            raise
+        return built  # nothing in it is trained
 
 
 class Inferencer:
@@ -88,7 +101,7 @@ class Inferencer:
             self.model = model.to(where).eval()
         else:
             self.entry = entry_of(model)
-            self.model = get_model(model, 'shipped' if checkpoint is None else checkpoint, where)
+            self.model = _with_weights(model, checkpoint, where)
         self._task = task_of(self.model)
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
