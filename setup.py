@@ -16,7 +16,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 EXTRAS = ('restore', 'detect', 'segment', 'geo', 'video', 'lite', 'dev')
-MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
+MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml')
 
 
 class BuildWithMim(build_py):

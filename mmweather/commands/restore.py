@@ -84,7 +84,7 @@ def _plan(model: Any, args: argparse.Namespace, partners: dict[str, str], scene_
     from mmweather.apis.restore_files import plan_files
 
     for job in plan_files(model, args.input, args.out, partners, scene_options):
-        if job.is_scene:
+        if job.is_scene and job.target is not None:
             others = {name: job.partner(name) for name in partners}
             print(plan_geotiff(model, job.file, job.target, tile=args.tile, overlap=args.overlap, **others,
                                **scene_options))
