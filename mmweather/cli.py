@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     'prepare': 'prepare',
     'check': 'check',
     'restore': 'restore',
+    'web': 'web',
     'run': 'run',
     'convert': 'convert',
     'golden': 'golden',
