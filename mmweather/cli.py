@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     'restore': 'restore',
     'detect': 'detect',
     'segment': 'segment',
+    'web': 'web',
     'run': 'run',
     'convert': 'convert',
     'golden': 'golden',

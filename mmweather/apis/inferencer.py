@@ -78,6 +78,7 @@ class Inferencer:
         task: ``'restore'``, ``'detect'`` or ``'segment'``.
         inputs: names of the pictures that the model takes: ``img`` and, for some, ``ir``, ``thermal`` or ``sar``.
         classes: names of the classes; empty for restorers.
+        palette: RGB of each class in the pictures of segmentors; else empty.
         entry: what the model index says, or None.
 
     Raises:
@@ -106,6 +107,7 @@ class Inferencer:
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
         self.classes: tuple[str, ...] = tuple(getattr(self._task, 'classes', ()))
+        self.palette: tuple[tuple[int, ...], ...] = tuple(getattr(self._task, 'palette', ()))
 
     def __call__(self, inputs: Any, out_dir: str | os.PathLike[str] | None = None, *, keep: bool | None = None,
                  **options: Any) -> Report:
