@@ -14,6 +14,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
+from ..utils.video import is_video_file
 from .inference.loop import Options, Task, work_through
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
@@ -193,7 +194,7 @@ class Inferencer:
             yield from work_through(works, task, options, report, len(works))
             return
         found = find_images(inputs, leave_out=out, accept=sources.is_picture_or_video)
-        videos = {file: name for file, name in found.items() if sources.is_video(file)}
+        videos = {file: name for file, name in found.items() if is_video_file(file)}
         pictures = {file: name for file, name in found.items() if file not in videos}
         if pictures:
             jobs = plan_jobs(task, model, pictures, out, partners, scene_options)
