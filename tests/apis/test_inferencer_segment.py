@@ -86,6 +86,16 @@ def test_files_are_an_indexed_label_map_and_a_picture(tmp_path):
     assert len(inferencer(tmp_path / 'in', out, show_progress=False).skipped) == 2
 
 
+def test_the_size_of_a_benchmark_does_not_distort_other_pictures(four, monkeypatch):
+    inferencer, model = ready(four())
+    shapes = []
+    predict = model.predict
+    monkeypatch.setattr(model, 'predict',
+                        lambda images, samples: shapes.append(images.shape) or predict(images, samples))
+    inferencer(stripes(40, 40), thermal=np.full((40, 40), 21000, np.uint16))
+    assert shapes == [(1, 4, 32, 32)]  # and not 32 x 64
+
+
 def test_a_thermal_partner_is_the_fourth_channel_and_the_benchmark_s_crop_is_left_out(four):
     inferencer, _ = ready(four())
     assert inferencer.inputs == ('img', 'thermal') and inferencer.classes == ('r', 'g', 'b', 'hot')
