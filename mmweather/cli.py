@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     'prepare': 'prepare',
     'check': 'check',
     'restore': 'restore',
+    'detect': 'detect',
+    'segment': 'segment',
     'web': 'web',
     'run': 'run',
     'convert': 'convert',

@@ -13,7 +13,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..errors import ConfigError, MissingToolboxError, MMWeatherError
+from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
+from ..utils.video import is_video_file
 from .inference.loop import Options, Task, work_through
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
@@ -48,6 +49,19 @@ def task_of(model: nn.Module, config: Config | None = None) -> Task:
                                   'give the config and the checkpoint, or set model.cfg')
             return getattr(importlib.import_module(f'mmweather.apis.inference.{module}'), name)(model, config)
     return Restoring(model)
+
+
+def _with_weights(model: str | os.PathLike[str] | Config, checkpoint: str | os.PathLike[str] | None,
+                  device: torch.device) -> nn.Module:
+    if checkpoint is not None:
+        return get_model(model, checkpoint, device)
+    try:
+        return get_model(model, 'shipped', device)
+    except CheckpointError:
+        built = get_model(model, None, device)
+        if built.state_dict():
+            raise
+        return built  # nothing in it is trained
 
 
 class Inferencer:
@@ -89,7 +103,7 @@ class Inferencer:
             self.model = model.to(where).eval()
         else:
             self.entry = entry_of(model)
-            self.model = get_model(model, 'shipped' if checkpoint is None else checkpoint, where)
+            self.model = _with_weights(model, checkpoint, where)
         self._task = task_of(self.model)
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
@@ -180,7 +194,7 @@ class Inferencer:
             yield from work_through(works, task, options, report, len(works))
             return
         found = find_images(inputs, leave_out=out, accept=sources.is_picture_or_video)
-        videos = {file: name for file, name in found.items() if sources.is_video(file)}
+        videos = {file: name for file, name in found.items() if is_video_file(file)}
         pictures = {file: name for file, name in found.items() if file not in videos}
         if pictures:
             jobs = plan_jobs(task, model, pictures, out, partners, scene_options)

@@ -253,11 +253,16 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
-        from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
+        from ..utils.checkpoint import load_checkpoint, load_into, read_metadata, unwrap_state_dict
 
         path = os.fspath(checkpoint)
         content = load_checkpoint(path, map_location='cpu')
-        load_into(model, unwrap_state_dict(content), path, strict=True)
+        state = unwrap_state_dict(content)
+        if path.endswith('.safetensors'):
+            # Parts that only training needs may be left out, which the file tells (tools/model_converters/shrink.py).
+            parts = tuple(f'{part}.' for part in read_metadata(path).get('left_out') or ())
+            state |= {key: value for key, value in model.state_dict().items() if key.startswith(parts)} if parts else {}
+        load_into(model, state, path, strict=True)
         meta = content.get('meta')
         if isinstance(meta, Mapping) and isinstance(meta.get('dataset_meta'), Mapping):
             model.dataset_meta = dict(meta['dataset_meta'])

@@ -64,7 +64,7 @@ class Detecting:
                 for picture, sample in zip(pictures, samples, strict=True)]
 
     def _outcome(self, picture: np.ndarray, sample: Any, options: Options) -> Outcome:
-        detections, masks = self._boxes(sample.get('pred_instances'), options.score_thr)
+        detections, masks = self._boxes(sample.get('pred_instances'), options.score_thr, picture.shape[:2])
         restored = sample.get('restored_img')
         if restored is not None:
             restored = np.ascontiguousarray(restored.permute(1, 2, 0).numpy())
@@ -75,15 +75,16 @@ class Detecting:
             drawn = draw_boxes(picture if restored is None else restored, detections, palette, masks)
         return Outcome('', picture, restored=restored, sample=sample, detections=detections, picture=drawn)
 
-    def _boxes(self, found: Any, least: float) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+    def _boxes(self, found: Any, least: float, size: tuple[int, ...]) -> tuple[list[dict[str, Any]], np.ndarray | None]:
         """Detections of at least that score, best first, and their masks if there are any."""
         if found is None or not len(found):
             return [], None
         boxes = getattr(found.bboxes, 'tensor', found.bboxes).float().numpy()
         scores, labels = found.scores.float().numpy(), found.labels.numpy()
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise DataError('the network returned boxes that are not finite; run it in float32 (--dtype fp32), or '
+        if np.isnan(boxes).any() or np.isnan(scores).any():
+            raise DataError('the network returned boxes that are not numbers; run it in float32 (--dtype fp32), or '
                             'check the checkpoint')
+        boxes = boxes.clip(0, [size[1], size[0], size[1], size[0]])  # not every head cuts them at the border
         order = [i for i in np.argsort(-scores, kind='stable') if scores[i] >= least]
         names = [self.classes[label] if label < len(self.classes) else f'class {label}' for label in labels]
         masks = found.get('masks')

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ConfigError, DataError
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
+from ...utils.video import VideoWriter, is_video_file, open_video
 from ..restore_files import check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
@@ -32,18 +33,9 @@ def camera_index(inputs: Any) -> int | None:
     return int(found[1]) if found else None
 
 
-def is_video(path: Path) -> bool:
-    """Whether a file's name ends like a video's."""
-    try:
-        from ...utils.video import is_video_file
-    except ModuleNotFoundError:
-        return False
-    return is_video_file(path)
-
-
 def is_picture_or_video(path: Path) -> bool:
     """Whether a file's name ends like that of something that can be an input."""
-    return is_image_file(path) or is_video(path)
+    return is_image_file(path) or is_video_file(path)
 
 
 # Arrays -----------------------------------------------------------------------------------------------------------
@@ -169,12 +161,10 @@ class Video:
             DataError: the video is damaged, or videos that belong together differ in size or length.
             MissingToolboxError: PyAV is not installed.
         """
-        from ...utils.video import VideoWriter, open_video
-
         with ExitStack() as stack:
             readers = {self.task.inputs[0]: stack.enter_context(open_video(self.file))}
             for name, folder in self.partners.items():
-                partner = find_partner(folder, Path(self.file.stem), name, is_video)
+                partner = find_partner(folder, Path(self.file.stem), name, is_video_file)
                 readers[name] = stack.enter_context(open_video(partner))
             first = readers[self.task.inputs[0]]
             writer = None if self.target is None else stack.enter_context(VideoWriter(self.target, like=first))
@@ -187,9 +177,9 @@ class Video:
                 if writer is not None:
                     writer.write(side_by_side(outcome) if options.compare else outcome.shown)
                 yield outcome
-        # Now that the video is whole.
-        if self.stem is not None and boxes:
-            write_json(self.stem.with_name(f'{self.stem.name}.json'), boxes)
+            # The video comes last, when the block ends: its being there means that all is done.
+            if self.stem is not None and boxes:
+                write_json(self.stem.with_name(f'{self.stem.name}.json'), boxes)
 
     def _works(self, readers: Mapping[str, Any], max_frames: int | None) -> Iterator[Work]:
         frames = {name: iter(reader) for name, reader in readers.items()}
