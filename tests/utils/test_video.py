@@ -216,6 +216,22 @@ def test_other_containers_copy_the_sound_or_encode_it(tmp_path, ending, codec, t
     assert np.abs(np.fft.rfft(middle)).argmax() == pytest.approx(440, abs=1)
 
 
+@pytest.mark.parametrize('ending, tone', [('.mkv', 'flac'), ('.mov', 'pcm_s16le')], ids=['copied', 'encoded'])
+def test_every_track_is_kept_and_stays_in_step_with_the_frames(tmp_path, ending, tone):
+    source = make_video(tmp_path / f'in{ending}', 25, sound=tone, delay=0.5, tracks=2, seconds=1.5)
+    copy(source, tmp_path / ('out.mp4' if tone == 'flac' else 'out.webm'))
+    (out, ) = tmp_path.glob('out.*')
+    for track in range(2):
+        with av.open(str(out)) as file:
+            assert len(file.streams.audio) == 2
+            sounds = [frame.time for frame in file.decode(file.streams.audio[track])]
+        with av.open(str(out)) as file:
+            first = next(file.decode(video=0)).time
+        assert sounds[0] - first == pytest.approx(0.5, abs=0.03)
+        # The sound goes on after the frames, and is kept whole.
+        assert sounds[-1] - first == pytest.approx(2, abs=0.15)
+
+
 def test_where_writing_ends_early_the_sound_does_too(tmp_path):
     source = make_video(tmp_path / 'in.mp4', 50)
     with open_video(source) as reader, VideoWriter(tmp_path / 'out.mp4', like=reader) as writer:
