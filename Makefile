@@ -8,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.mmweather-setup
 INPUTS := setup.py pyproject.toml $(wildcard requirements/*.txt)
-REQS   := core restore detect segment geo export dev
+REQS   := core restore detect segment geo video web export dev
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c requirements/constraints.txt
 
 export PYTHONUNBUFFERED = 1

@@ -15,7 +15,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-MIM_ITEMS = ('configs', 'tools', 'model-index.yml')
+EXTRAS = ('restore', 'detect', 'segment', 'geo', 'export', 'video', 'web', 'lite', 'dev')
+MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
@@ -91,8 +92,7 @@ setup(
     packages=find_packages(include=['mmweather', 'mmweather.*']),
     package_data={'': ['py.typed', '*.json', '*.yml', '*.csv']},
     install_requires=requirements('core'),
-    extras_require={name: requirements(name)
-                    for name in ('restore', 'detect', 'segment', 'geo', 'export', 'lite', 'dev')},
+    extras_require={name: requirements(name) for name in EXTRAS},
     entry_points={'console_scripts': ['mmweather = mmweather.cli:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

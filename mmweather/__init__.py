@@ -15,6 +15,7 @@ _LAZY = {
     'published_forward': 'mmweather.apis.official',
     'list_models': 'mmweather.apis.model_index',
     'get_model': 'mmweather.apis.model_index',
+    'Inferencer': 'mmweather.apis.inferencer',
     'restore_image': 'mmweather.apis.restore',
     'restore_geotiff': 'mmweather.apis.geotiff',
 }

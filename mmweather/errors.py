@@ -49,6 +49,8 @@ INSTALL_HINTS = {
     'pytorch_msssim': "pip install 'mmweather[restore]'",
     'skimage': "pip install 'mmweather[restore]'",
     'rasterio': "pip install 'mmweather[geo]'",
+    'av': "pip install 'mmweather[video]'",
+    'gradio': "pip install 'mmweather[web]'",
 }
 
 

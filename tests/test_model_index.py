@@ -17,6 +17,7 @@ from mmweather.apis import model_index
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.models.common.contract import InferenceContract
 from mmweather.registry import MODELS
+from mmweather.utils.checkpoint import save_state_dict
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -92,7 +93,12 @@ def test_an_entry_holds_what_the_metafile_says(index):
     (lambda meta: meta['Models'][0].update({'Status': 'great'}), 'must be one of parity, retrained, unverified'),
     (lambda meta: meta.update({'Models': {}}), "'Models' must be a list"),
     (lambda meta: meta['Models'].append('blur'), 'Models[2]: must be a mapping'),
-], ids=['twice', 'no-config', 'config-gone', 'collection', 'status', 'models', 'text'])
+    (lambda meta: meta['Models'][0].update({'Alias': 'blur_small'}), "the alias 'blur_small' of 'blur_wide' is taken"),
+    (lambda meta: [model.update({'Alias': 'blur'}) for model in meta['Models']], "the alias 'blur' of 'blur_small'"),
+    (lambda meta: meta['Models'][0].update({'Alias': 'Blur wide.py'}), "'Alias' is 'Blur wide.py'"),
+    (lambda meta: meta['Models'][0].update({'Weights': '../blur.safetensors'}), "'Weights' is '../blur.safetensors'"),
+], ids=['twice', 'no-config', 'config-gone', 'collection', 'status', 'models', 'text', 'alias-name', 'alias-twice',
+        'alias-word', 'weights'])
 def test_a_wrong_metafile_is_named_in_one_line(index, change, message):
     root = index(change)
     with pytest.raises(ConfigError) as error:
@@ -170,6 +176,89 @@ def test_a_checkpoint_with_code_is_refused(index, tmp_path):
     with pytest.raises(CheckpointError):
         mmweather.get_model('blur_small', checkpoint=tmp_path / 'trap.pth')
     assert not (tmp_path / 'ran').exists()
+
+
+@pytest.fixture
+def shipped(index):
+    """The index with an alias and weights in half precision for `blur_wide`; gives the weights in full."""
+    def change(meta):
+        meta['Models'][0].update({'Alias': 'wide', 'Weights': 'weights/blur_wide.safetensors'})
+
+    root = index(change)
+    state = mmweather.get_model('blur_wide').state_dict()
+    save_state_dict(root / 'weights' / 'blur_wide.safetensors', {key: value.half() for key, value in state.items()},
+                    {'seed': '7', 'data': 'noise'})
+    return state
+
+
+def test_an_alias_is_as_good_as_the_name(shipped, capsys):
+    assert model_index.find_entry('wide') is not None
+    assert mmweather.list_models('wide') == ['blur_wide']
+    assert mmweather.get_model('wide').conv.weight.shape == (4, 3, 3, 3)
+    with pytest.raises(ConfigError, match="no model is called 'wid'; did you mean 'wide'"):
+        mmweather.get_model('wid')
+
+
+def test_shipped_weights_are_loaded_in_the_precision_of_the_model(shipped):
+    for source in ('wide', 'blur_wide', model_index.find_entry('wide').config):
+        model = mmweather.get_model(source, checkpoint='shipped')
+        assert model.conv.weight.dtype == torch.float32
+        assert torch.equal(model.conv.weight, shipped['conv.weight'].half().float())
+    assert not torch.equal(mmweather.get_model('wide').conv.weight, model.conv.weight), 'without a word it is random'
+
+
+def test_shipped_weights_are_strict(shipped, index):
+    file = model_index.find_entry('wide').weights_file
+    save_state_dict(file, {'conv.weight': shipped['conv.weight']})
+    with pytest.raises(CheckpointError, match='1 of 2 keys are missing'):
+        mmweather.get_model('wide', checkpoint='shipped')
+    # What training alone needs may be left out, if the file says so.
+    save_state_dict(file, {'drop.x': torch.zeros(1)}, {'left_out': ['conv']})
+    with pytest.raises(CheckpointError, match='1 are unexpected'):
+        mmweather.get_model('wide', checkpoint='shipped')
+
+
+@pytest.mark.parametrize('model, message', [
+    ('blur_small', "'weights.pth', the weights of 'blur_small', is missing"),
+    ('blur_far', "download https://example.org/blur.pth"),
+    ('blur_bare', "no weights are shipped for 'blur_bare'; give a checkpoint (--checkpoint FILE), or take a model that "
+                  'has some (wide)'),
+    ('own.py', 'own.py: no weights are shipped for it'),
+])
+def test_weights_that_are_not_shipped(shipped, index, tmp_path, monkeypatch, model, message):
+    def change(meta):
+        small = meta['Models'][1]
+        for name, weights in (('blur_far', 'https://example.org/blur.pth'), ('blur_bare', None)):
+            meta['Models'].append({**small, 'Name': name, 'Weights': weights})
+
+    index(change)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model_index.find_entry('wide').config, 'own.py')
+    with pytest.raises(CheckpointError) as error:
+        mmweather.get_model(model, checkpoint='shipped')
+    assert message in str(error.value) and '\n' not in str(error.value)
+
+
+def test_list_and_info_tell_of_alias_and_weights(shipped, capsys):
+    assert cli.main(['list']) == 0
+    assert capsys.readouterr().out.splitlines() == ['blur_small  Blur  parity',
+                                                    'blur_wide   Blur  unverified  wide  weights']
+    assert cli.main(['list', '--weights']) == 0
+    assert capsys.readouterr().out.split()[0] == 'blur_wide'
+    assert cli.main(['list', '*small', '--weights']) == 1
+    capsys.readouterr()
+    assert cli.main(['info', 'wide']) == 0
+    rows = [line.split('  ', 1) for line in capsys.readouterr().out.splitlines() if '  ' in line.strip()]
+    rows = {key.strip(): value.strip() for key, value in rows if key}
+    assert rows['alias'] == 'wide' and rows['weights'].startswith('weights/blur_wide.safetensors, 0.00 MB')
+
+
+def test_the_checkpoint_tells_classes(index, tmp_path):
+    model = mmweather.get_model('blur_small')
+    torch.save({'state_dict': model.state_dict(), 'meta': {'dataset_meta': {'classes': ('rain', )}}},
+               tmp_path / 'blur.pth')
+    again = mmweather.get_model('blur_small', checkpoint=tmp_path / 'blur.pth')
+    assert again.dataset_meta == {'classes': ('rain', )} and again.cfg.model.type == 'mmweather.IndexTestBlur'
 
 
 def test_an_unknown_name_names_the_nearest(index):
@@ -255,6 +344,26 @@ def test_an_installed_package_reads_its_own_folder(tmp_path, monkeypatch):
     assert model_index.index_root() == (package / '.mim').resolve()
 
 
+@pytest.mark.parametrize('linked', [False, True], ids=['wheel', 'editable'])
+def test_weights_are_found_in_a_wheel_and_beside_the_links_of_an_editable_install(tmp_path, monkeypatch, linked):
+    package = tmp_path / 'mmweather'
+    (package / 'apis').mkdir(parents=True)
+    (package / '.mim').mkdir()
+    # An install from before there were weights has no link to them.
+    home = tmp_path if linked else package / '.mim'
+    (home / 'blur.py').write_text("model = dict(type='mmweather.IndexTestBlur')\n")
+    (home / 'metafile.yml').write_text('Collections: [{Name: B}]\nModels: [{Name: blur, In Collection: B, '
+                                       'Config: blur.py, Weights: weights/blur.safetensors}]\n')
+    (home / 'model-index.yml').write_text('Import: [metafile.yml]\n')
+    if linked:
+        for name in ('blur.py', 'metafile.yml', 'model-index.yml'):
+            (package / '.mim' / name).symlink_to(tmp_path / name)
+    monkeypatch.setattr(model_index, '__file__', str(package / 'apis' / 'model_index.py'))
+    model = mmweather.get_model('blur')
+    save_state_dict(home / 'weights' / 'blur.safetensors', model.state_dict())
+    assert torch.equal(mmweather.get_model('blur', 'shipped').conv.weight, model.conv.weight)
+
+
 def test_the_shipped_index_is_sound():
     missing = [item for item in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
                if not (ROOT / item).is_file()]
@@ -267,6 +376,8 @@ def test_the_shipped_index_is_sound():
     assert not {path for path in shipped - listed if not path.stem.endswith('_mini')}
     for name, entry in entries.items():
         assert entry.config.stem == name, 'OpenMIM finds a config by the name of its model'
+        if entry.weights and '://' not in entry.weights:
+            assert entry.weights == f'weights/{name}.safetensors' and entry.weights_file, f'{name}: no such weights'
         for result in entry.results:
             assert {'Task', 'Dataset', 'Metrics'} <= set(result)
 

@@ -16,7 +16,7 @@ import pytest
 from mmweather.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGED = ('mmweather', 'configs', 'tools', 'requirements', 'setup.py', 'pyproject.toml', 'MANIFEST.in',
+PACKAGED = ('mmweather', 'configs', 'tools', 'weights', 'requirements', 'setup.py', 'pyproject.toml', 'MANIFEST.in',
             'model-index.yml', 'LICENSE', 'README.md')
 
 
@@ -37,6 +37,7 @@ def source(tmp_path_factory):
             shutil.copytree(path, target / item, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
         elif path.is_file():
             shutil.copyfile(path, target / item)
+    (target / 'weights' / 'small.safetensors').write_bytes(bytes(8))
     for folder in ('tests', 'projects'):
         (target / folder).mkdir()
         (target / folder / '__init__.py').touch()
@@ -79,10 +80,10 @@ def test_the_wheel_holds_every_module_and_the_marker_for_type_checkers(source, n
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_configs_and_tools_in_the_mim_folder(source, names):
+def test_the_wheel_holds_configs_tools_and_weights_in_the_mim_folder(source, names):
     inside = {name.removeprefix('mmweather/.mim/') for name in names if name.startswith('mmweather/.mim/')}
     assert 'model-index.yml' in inside
-    for folder in ('configs', 'tools'):
+    for folder in ('configs', 'tools', 'weights'):
         shipped = {path.relative_to(source).as_posix() for path in (source / folder).rglob('*') if path.is_file()}
         assert shipped
         assert shipped <= inside
@@ -95,7 +96,8 @@ def test_the_metadata_name_command_extras_and_no_toolbox(wheel, names):
         metadata = email.message_from_bytes(archive.read(f'{folder}/METADATA'))
         commands = archive.read(f'{folder}/entry_points.txt').decode()
     assert 'mmweather = mmweather.cli:main' in commands
-    assert set(metadata.get_all('Provides-Extra')) == {'restore', 'detect', 'segment', 'geo', 'lite', 'dev'}
+    assert set(metadata.get_all('Provides-Extra')) == {'restore', 'detect', 'segment', 'geo', 'video', 'web', 'lite',
+                                                       'dev'}
     plain = [line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line]
     assert any(line.startswith('mmengine') for line in plain)
     assert not [line for line in plain if re.match(r'mm(cv|agic|det|seg)', line)]
@@ -122,7 +124,7 @@ def test_an_editable_install_links_the_mim_folder(source, tmp_path):
     for _ in range(2):  # again over what is there
         run('-c', hook, cwd=source)
     mim = source / 'mmweather' / '.mim'
-    assert sorted(os.listdir(mim)) == ['configs', 'model-index.yml', 'tools']
+    assert sorted(os.listdir(mim)) == ['configs', 'model-index.yml', 'tools', 'weights']
     for item in mim.iterdir():
         assert item.resolve() == source / item.name
         if os.name != 'nt':

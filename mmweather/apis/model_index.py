@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     import torch
     from mmengine.config import Config
 
 STATUSES = ('parity', 'retrained', 'unverified')
+# No dot, so that it is never taken for the path of a config.
+_ALIAS = re.compile(r'[a-z0-9][a-z0-9_-]*')
 _CONFIG_SUFFIXES = ('.py', '.yml', '.yaml', '.json')
 
 
@@ -35,7 +38,8 @@ class ModelEntry:
         metafile: where the entry stands.
         metadata: free facts, such as parameters and training data.
         results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
-        weights: address of the weights, or None.
+        weights: address of the weights, or their path below the folder of ``model-index.yml``, or None.
+        alias: short name, or None.
     """
 
     name: str
@@ -46,6 +50,16 @@ class ModelEntry:
     metadata: dict[str, Any] = field(default_factory=dict)
     results: tuple[dict[str, Any], ...] = ()
     weights: str | None = None
+    alias: str | None = None
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file of weights that comes with the package, or None where there is none."""
+        if self.weights is None or '://' in self.weights:
+            return None
+        # An editable install has links in `.mim`; the weights lie where they lead.
+        file = (index_root() / 'model-index.yml').resolve().parent / self.weights
+        return file if file.is_file() else None
 
 
 def index_root() -> Path:
@@ -75,7 +89,7 @@ def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEnt
 
     Raises:
         ConfigError: a file is missing or is no such file, a key is missing, a config does not exist, or two models
-            have one name.
+            have one name or alias.
     """
     base = index_root() if root is None else Path(root)
     index_file = base / 'model-index.yml'
@@ -89,6 +103,12 @@ def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEnt
                 raise ConfigError(f"{entry.metafile}: the model name '{entry.name}' is taken by "
                                   f'{entries[entry.name].metafile}; rename one')
             entries[entry.name] = entry
+    owners = dict(entries)
+    for entry in entries.values():
+        if entry.alias is not None and owners.setdefault(entry.alias, entry) is not entry:
+            other = owners[entry.alias]
+            raise ConfigError(f"{entry.metafile}: the alias '{entry.alias}' of '{entry.name}' is taken by "
+                              f"'{other.name}' ({other.metafile}); choose another")
     return dict(sorted(entries.items()))
 
 
@@ -96,7 +116,7 @@ def list_models(pattern: str | None = None) -> list[str]:
     """Names of the shipped models.
 
     Args:
-        pattern: shell pattern, case-insensitive, e.g. ``'nitedr*'``; all names if None.
+        pattern: shell pattern of the name or the alias, case-insensitive, e.g. ``'nitedr*'``; all names if None.
 
     Returns:
         The names, sorted; empty where none matches.
@@ -105,19 +125,68 @@ def list_models(pattern: str | None = None) -> list[str]:
         ConfigError: see :func:`load_index`.
     """
     wanted = '*' if pattern is None else pattern.lower()
-    return [name for name in load_index() if fnmatch.fnmatchcase(name.lower(), wanted)]
+    return [name for name, entry in load_index().items()
+            if any(fnmatch.fnmatchcase(word.lower(), wanted) for word in (name, entry.alias) if word)]
 
 
 def find_entry(name: str) -> ModelEntry:
-    """The entry of the model called ``name``.
+    """The entry of the model whose name or alias is ``name``.
 
     Raises:
         ConfigError: there is no such model; the message names the nearest ones.
     """
     entries = load_index()
-    if name not in entries:
-        raise ConfigError(f"no model is called '{name}'{_nearest(name, entries)}; `mmweather list` shows all")
-    return entries[name]
+    if name in entries:
+        return entries[name]
+    aliases = {entry.alias: entry for entry in entries.values() if entry.alias is not None}
+    if name in aliases:
+        return aliases[name]
+    raise ConfigError(f"no model is called '{name}'{_nearest(name, [*entries, *aliases])}; `mmweather list` shows all")
+
+
+def entry_of(name_or_config: str | os.PathLike[str] | Config) -> ModelEntry | None:
+    """The entry that a name, an alias, the path of a shipped config or a config read from there belongs to.
+
+    Returns:
+        The entry; None for configs that the package does not ship.
+
+    Raises:
+        ConfigError: it is no path, and no model has the name.
+    """
+    source = getattr(name_or_config, 'filename', name_or_config)
+    if source is None:
+        return None
+    path = Path(os.fspath(source))
+    if path.suffix not in _CONFIG_SUFFIXES:
+        return find_entry(os.fspath(source))
+    return next((entry for entry in load_index().values() if entry.config.resolve() == path.resolve()), None)
+
+
+def shipped_weights(name_or_config: str | os.PathLike[str] | Config) -> Path:
+    """The weights that the package ships for a model; arguments as in :func:`get_model`.
+
+    Raises:
+        ConfigError: there is no such model.
+        CheckpointError: no weights are shipped for it.
+    """
+    entry = entry_of(name_or_config)
+    file = None if entry is None else entry.weights_file
+    if file is not None:
+        return file
+    known = [item.alias or item.name for item in load_index().values() if item.weights_file]
+    mend = f"take a model that has some ({', '.join(known[:8])})" if known else 'train the model (tools/train.py)'
+    if entry is None:
+        name = getattr(name_or_config, 'filename', name_or_config) or 'the given config'
+        raise CheckpointError(f'{name}: no weights are shipped for it; give a checkpoint (--checkpoint FILE), or '
+                              f'{mend}')
+    if entry.weights is not None and '://' in entry.weights:
+        raise CheckpointError(f"the weights of '{entry.name}' are not shipped; download {entry.weights} and give "
+                              'the file (--checkpoint FILE)')
+    if entry.weights is not None:
+        raise CheckpointError(f"'{entry.weights}', the weights of '{entry.name}', is missing; reinstall mmweather, or "
+                              'give a checkpoint (--checkpoint FILE)')
+    raise CheckpointError(f"no weights are shipped for '{entry.name}'; give a checkpoint (--checkpoint FILE), or "
+                          f'{mend}')
 
 
 def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
@@ -158,20 +227,24 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     """Build a model, load a checkpoint and put it in eval mode.
 
     Args:
-        name_or_config: a name from :func:`list_models`, the path of a config file, or a config.
-        checkpoint: file with the weights, read without running code from it and loaded strictly; without it the
-            weights are random.
+        name_or_config: a name from :func:`list_models` or an alias, the path of a config file, or a config.
+        checkpoint: file with the weights, read without running code from it and loaded strictly; ``'shipped'`` for
+            those that come with the package. Without it the weights are random. Half precision becomes the
+            precision of the parameters.
         device: where the model goes; the CPU if None.
 
     Returns:
-        The built ``cfg.model`` in eval mode.
+        The built ``cfg.model`` in eval mode. As mmdet and mmseg do, it carries its config as ``cfg`` and, if the
+        checkpoint tells classes and colours, these as ``dataset_meta``.
 
     Raises:
         ConfigError: see :func:`load_config`; or ``model`` holds an unknown name, a wrong keyword or a refused value.
-        CheckpointError: the checkpoint belongs to another network, is broken or holds code.
+        CheckpointError: the checkpoint belongs to another network, is broken or holds code, or none is shipped.
         MissingToolboxError: the model needs a toolbox that is not installed.
     """
     config = load_config(name_or_config)
+    if checkpoint == 'shipped':
+        checkpoint = shipped_weights(name_or_config)
     from mmengine.registry import DefaultScope
 
     from ..engine.build_errors import config_errors
@@ -180,10 +253,20 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
-        from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
+        from ..utils.checkpoint import load_checkpoint, load_into, read_metadata, unwrap_state_dict
 
         path = os.fspath(checkpoint)
-        load_into(model, unwrap_state_dict(load_checkpoint(path, map_location='cpu')), path, strict=True)
+        content = load_checkpoint(path, map_location='cpu')
+        state = unwrap_state_dict(content)
+        if path.endswith('.safetensors'):
+            # Parts that only training needs may be left out, which the file tells (tools/model_converters/shrink.py).
+            parts = tuple(f'{part}.' for part in read_metadata(path).get('left_out') or ())
+            state |= {key: value for key, value in model.state_dict().items() if key.startswith(parts)} if parts else {}
+        load_into(model, state, path, strict=True)
+        meta = content.get('meta')
+        if isinstance(meta, Mapping) and isinstance(meta.get('dataset_meta'), Mapping):
+            model.dataset_meta = dict(meta['dataset_meta'])
+    model.cfg = config
     if device is not None:
         model = model.to(device)
     return model.eval()
@@ -232,6 +315,13 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
     if status not in STATUSES:
         raise ConfigError(f"{where}: 'Status' is '{status}'; it must be one of {', '.join(STATUSES)}")
     weights = item.get('Weights')
+    weights = weights[0] if isinstance(weights, list) and weights else weights or None
+    if weights is not None and (not isinstance(weights, str) or weights.startswith('/') or '..' in weights.split('/')):
+        raise ConfigError(f"{where}: 'Weights' is {weights!r}; give an address, or a path below the folder of "
+                          'model-index.yml')
+    alias = item.get('Alias')
+    if alias is not None and (not isinstance(alias, str) or not _ALIAS.fullmatch(alias)):
+        raise ConfigError(f"{where}: 'Alias' is {alias!r}; give a short name of small letters, digits and hyphens")
     return ModelEntry(
         name=item['Name'],
         collection=item['In Collection'],
@@ -240,4 +330,5 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
         metafile=path,
         metadata=item.get('Metadata') or {},
         results=tuple(item.get('Results') or ()),
-        weights=weights[0] if isinstance(weights, list) and weights else weights or None)
+        weights=weights,
+        alias=alias)

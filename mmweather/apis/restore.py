@@ -36,6 +36,15 @@ def contract_of(model: nn.Module) -> InferenceContract:
     return contract
 
 
+def bands_of(model: nn.Module) -> int:
+    """How many bands a model restores: what it or its generator declares as ``out_channels``, else three."""
+    for module in (model, getattr(model, 'generator', None)):
+        count = getattr(module, 'out_channels', None)
+        if isinstance(count, int):
+            return count
+    return 3
+
+
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device called ``name``; without a name a GPU if there is one.
 
@@ -82,29 +91,63 @@ def restore_image(
         ConfigError: the model is no restorer, or an option cannot work.
         DataError: an input is missing, unreadable, of another size, or the output is not finite.
     """
+    return restore_batch(model, [images], tile, overlap, dtype, device, progress)[0]
+
+
+def restore_batch(
+    model: nn.Module,
+    batch: Sequence[Images],
+    tile: int | str | None = 'auto',
+    overlap: int | None = None,
+    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    progress: Progress | None = None,
+) -> list[np.ndarray]:
+    """Restore images of one size together; see :func:`restore_image` for the arguments and what is raised.
+
+    Args:
+        batch: what :func:`restore_image` takes, once or more.
+
+    Returns:
+        As many results.
+    """
     contract = contract_of(model)
-    arrays = {name: _as_array(name, image) for name, image in _by_name(images, contract).items()}
-    shapes = {name: array.shape[:2] for name, array in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        sizes = ', '.join(f'{name} {shape[1]}x{shape[0]}' for name, shape in shapes.items())
-        raise DataError(f'the inputs differ in size ({sizes}); register and cut them to one size')
+    rows = [{name: as_array(name, image) for name, image in _by_name(images, contract).items()} for images in batch]
+    shapes = {check_sizes(arrays) for arrays in rows}
+    if len(shapes) > 1:
+        raise DataError('a batch holds images of one size, got '
+                        + ', '.join(f'{width}x{height}' for height, width in sorted(shapes)))
     if device is not None:
         model = model.to(pick_device(device))
     model.eval()
     where = device_of(model)
-    tensors = {name: _to_tensor(array).to(where) for name, array in arrays.items()}
-    return _to_array(predict(model, tensors, tile, overlap, dtype, progress))
+    tensors = {name: torch.cat([_to_tensor(arrays[name]) for arrays in rows]).to(where) for name in rows[0]}
+    return [_to_array(image) for image in predict(model, tensors, tile, overlap, dtype, progress)]
+
+
+def check_sizes(arrays: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Height and width of images that belong together.
+
+    Raises:
+        DataError: they differ.
+    """
+    shapes = {name: array.shape[:2] for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ', '.join(f'{name} {shape[1]}x{shape[0]}' for name, shape in shapes.items())
+        raise DataError(f'the inputs differ in size ({sizes}); register and cut them to one size')
+    height, width = next(iter(shapes.values()))
+    return height, width
 
 
 def predict(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
             dtype: str | None = None, progress: Progress | None = None) -> Tensor:
-    """Run a model on tensors (1, C, H, W) in [0, 1] on its device, in the contract's order; options as above.
+    """Run a model on tensors (B, C, H, W) in [0, 1] on its device, in the contract's order; options as above.
 
     Returns:
-        (1, C', H, W), on that device.
+        (B, C', H, W), on that device.
     """
     where = next(iter(tensors.values())).device
-    with torch.inference_mode(), _autocast(dtype, where):
+    with torch.inference_mode(), autocast(dtype, where):
         if hasattr(model, 'predict_images'):
             # There, None means what the config says.
             return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap,
@@ -131,7 +174,12 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
     return {name: given[name] for name in names}
 
 
-def _as_array(name: str, image: Image) -> np.ndarray:
+def as_array(name: str, image: Image) -> np.ndarray:
+    """A file or an array as uint8 (H, W, 3), RGB.
+
+    Raises:
+        DataError: it is no such picture; ``name`` stands in the message.
+    """
     if not isinstance(image, np.ndarray):
         return read_image(os.fspath(image), mode=read_mode(name))
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
@@ -151,7 +199,7 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 
 
 def _to_array(output: Tensor) -> np.ndarray:
-    image = output[0].float()
+    image = output.float()
     check_finite(image)
     return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
@@ -168,7 +216,12 @@ def check_finite(image: Tensor) -> None:
                         'the checkpoint')
 
 
-def _autocast(dtype: str | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def autocast(dtype: str | None, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Mixed precision by name: ``'bf16'``, ``'fp16'``; None and ``'fp32'`` change nothing.
+
+    Raises:
+        ConfigError: there is no such precision, or not on this device.
+    """
     if dtype in (None, 'fp32'):
         return contextlib.nullcontext()
     if dtype not in _DTYPES:

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
-from tqdm import tqdm
 
-from ..errors import ConfigError, DataError, MissingToolboxError, MMWeatherError
-from ..utils.images import is_image_file, read_image, write_image
+from ..errors import ConfigError, DataError
+from ..utils.images import is_image_file
 from .geo.detect import is_scene, is_tiff
-from .restore import contract_of, read_mode, restore_image
-
-
-@dataclass
-class Report:
-    """What :func:`restore_files` did.
-
-    Args:
-        done: results written.
-        skipped: results that were there already.
-        failed: inputs that could not be restored, with the reason in one line.
-    """
-
-    done: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
+from .inference.loop import Options, Task, Work, work_through
+from .inference.report import Report
+from .inference.restoring import Restoring
+from .restore import pick_device
 
 
 def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-                leave_out: str | os.PathLike[str] | None = None) -> dict[Path, Path]:
+                leave_out: str | os.PathLike[str] | None = None,
+                accept: Callable[[Path], bool] = is_image_file) -> dict[Path, Path]:
     """The pictures that files, folders (with the folders in them) and patterns name.
 
     Args:
         source: one or more of them.
         leave_out: a folder whose pictures are not taken, such as that of the results inside an input folder.
+        accept: tells by the name whether a file in a folder or of a pattern is taken.
 
     Returns:
         File -> its path below the folder it was found in, without the ending; in the order of the inputs.
@@ -55,12 +45,12 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         item = os.fspath(entry)
         path = Path(item)
         if path.is_dir():
-            files = {file: file.relative_to(path) for file in sorted(path.rglob('*')) if is_image_file(file)}
+            files = {file: file.relative_to(path) for file in sorted(path.rglob('*')) if accept(file)}
         elif path.exists():
             files = {path: Path(path.name)}
         else:
             found = (Path(file) for file in sorted(glob.glob(item, recursive=True)))
-            files = {file: Path(file.name) for file in found if is_image_file(file)}
+            files = {file: Path(file.name) for file in found if accept(file)}
         files = {file: name for file, name in files.items()
                  if file.is_file() and (file == path or without is None or without not in file.resolve().parents)}
         if not files:
@@ -73,30 +63,50 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     return {file: name for name, file in owners.items()}
 
 
-def _partner(folder: Path, name: Path) -> Path:
+#: What the names of thermal pictures have in the place of the visible ones' (Freiburg Thermal).
+_THERMAL_NAMES = (('_rgb', '_ir'), ('_rgb', '_ir_aligned'), ('_rgb', '_thermal'))
+
+
+def find_partner(folder: Path, name: Path, kind: str = 'ir',
+                 accept: Callable[[Path], bool] = is_image_file) -> Path:
+    """The file that belongs to the picture called ``name``, a path without ending.
+
+    Args:
+        folder: where to look: at the same place below it, then in itself; or the file.
+        name: path of the picture below its folder, without the ending.
+        kind: name of the input; thermal pictures may also be called ``*_ir`` where the visible one is ``*_rgb``, and
+            end in ``.npy``.
+        accept: tells by the name whether a file is taken.
+
+    Raises:
+        DataError: there is none.
+    """
     if folder.is_file():
         return folder
-    for stem in dict.fromkeys((folder / name, folder / name.name)):
+    names = [name.name]
+    if kind == 'thermal':
+        names += [name.name.replace(visible, other) for visible, other in _THERMAL_NAMES if visible in name.name]
+    for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
         for file in sorted(stem.parent.glob(f'{glob.escape(stem.name)}.*')):
-            if is_image_file(file) and file.stem == stem.name:
+            if file.stem == stem.name and (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
                 return file
     raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input of :func:`restore_files`, with what belongs to it.
+    """One input of :func:`restore_files` or :class:`mmweather.Inferencer`, with what belongs to it.
 
     Args:
         name: path below the folder that it was found in, without the ending.
-        target: the result.
+        target: the result, or None where nothing is written.
         is_scene: whether it is restored as a scene.
         partners: folders or files of the model's other inputs by name.
     """
 
     file: Path
     name: Path
-    target: Path
+    target: Path | None
     is_scene: bool
     partners: dict[str, Path]
 
@@ -106,7 +116,7 @@ class Job:
         Raises:
             DataError: there is none.
         """
-        return _partner(self.partners[name], self.name)
+        return find_partner(self.partners[name], self.name, name)
 
 
 def plan_files(
@@ -122,14 +132,30 @@ def plan_files(
         ConfigError: the model is no restorer, or partners are missing or not wanted.
         DataError: nothing to restore, two inputs with one result, or a result that is its input.
     """
-    first, *others = contract_of(model).inputs
+    return plan_jobs(Restoring(model), type(model).__name__, source, out_dir, partners, scene_options)
+
+
+def plan_jobs(
+    task: Task,
+    model: str,
+    source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Mapping[Path, Path],
+    out_dir: str | os.PathLike[str] | None,
+    partners: Mapping[str, str | os.PathLike[str]] | None = None,
+    scene_options: Mapping[str, Any] | None = None,
+) -> list[Job]:
+    """As :func:`plan_files`, for any task; only restoring takes scenes.
+
+    Args:
+        task: what is to be done.
+        model: name of the model, for messages.
+        source: see :func:`restore_files`, as the rest; or what :func:`find_images` found.
+        out_dir: None where nothing is written.
+        partners: see ``source``.
+        scene_options: see ``source``.
+    """
+    check_partners(task.inputs, model, partners or {})
     folders = {name: Path(folder) for name, folder in (partners or {}).items()}
-    if set(folders) != set(others):
-        example = 'ir' if set(others) <= {'ir'} else others[0]
-        raise ConfigError(f"{type(model).__name__} takes {', '.join((first, *others))}; give a folder for each but the "
-                          f"first, as in --{example} DIR: given {', '.join(folders) or 'none'}")
-    out = Path(out_dir)
-    files = find_images(source, leave_out=out)
+    files = dict(source) if isinstance(source, Mapping) else find_images(source, leave_out=out_dir)
     for folder in folders.values():
         if not folder.exists():
             raise DataError(f"'{folder}': no such file or folder")
@@ -137,16 +163,35 @@ def plan_files(
             raise DataError(f"'{folder}' is one image for {len(files)}; give a folder")
     jobs = []
     for file, name in files.items():
-        scene = is_tiff(file) if scene_options else is_scene(file)
-        target = out / name.parent / f"{name.name}{'.tif' if scene else '.png'}"
-        if scene and len(files) == 1 and is_tiff(out) and not out.is_dir():
-            target = out
-        if target.exists() and target.samefile(file):
-            raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
+        scene = task.name == 'restore' and (is_tiff(file) if scene_options else is_scene(file))
+        target = None
+        if out_dir is not None:
+            out = Path(out_dir)
+            target = out / name.parent / f'{name.name}.tif' if scene else task.target(out / name)
+            if scene and len(files) == 1 and is_tiff(out) and not out.is_dir():
+                target = out
+            for path in (target, out / name.parent / f'{name.name}.png'):
+                if path.exists() and path.samefile(file):
+                    raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
+        elif scene:
+            raise DataError(f"'{file}' is a satellite scene, which is restored into a file; give a folder (out_dir)")
         jobs.append(Job(file, name, target, scene, folders))
     if scene_options and not any(job.is_scene for job in jobs):
         raise DataError(f"'{jobs[0].file}' is no TIFF, so {', '.join(scene_options)} cannot be used")
     return jobs
+
+
+def check_partners(inputs: Sequence[str], model: str, partners: Mapping[str, Any]) -> None:
+    """Refuse inputs beside the first that are missing or not wanted.
+
+    Raises:
+        ConfigError: they are.
+    """
+    first, *others = inputs
+    if set(partners) != set(others):
+        example = 'ir' if set(others) <= {'ir'} else others[0]
+        raise ConfigError(f"{model} takes {', '.join((first, *others))}; give a folder for each but the "
+                          f"first, as in --{example} DIR: given {', '.join(partners) or 'none'}")
 
 
 def restore_files(
@@ -168,7 +213,7 @@ def restore_files(
     finished.
 
     Args:
-        model: as in :func:`restore_image`.
+        model: as in :func:`~mmweather.apis.restore.restore_image`.
         source: files, folders (with the folders in them, whose structure is kept) or patterns.
         out_dir: where results go, made if needed; for one scene also the result's name, ending in ``.tif``.
         partners: folders (or one file) of the model's other inputs by name, as in ``{'ir': 'Inf/input'}``; partners
@@ -178,7 +223,8 @@ def restore_files(
         show_progress: whether to show bars; None shows them on a terminal.
         scene_options: ``bands``, ``nodata``, ``scale``, ``offset`` and ``vh_floor`` of
             :func:`~mmweather.apis.geotiff.restore_geotiff`. With any of them every TIFF is a scene.
-        **options: ``tile``, ``overlap``, ``dtype`` and ``device`` of :func:`restore_image`.
+        **options: ``tile``, ``overlap``, ``dtype`` and ``device`` of :func:`restore_image`, and ``batch_size``:
+            pictures of one size that go through the network together.
 
     Raises:
         ConfigError: the model is no restorer, an option cannot work, or partners are missing or not wanted.
@@ -186,73 +232,46 @@ def restore_files(
         MissingToolboxError: there is a scene, and rasterio is not installed.
     """
     jobs = plan_files(model, source, out_dir, partners, scene_options)
-    report = Report()
-    hidden = None if show_progress is None else not show_progress
-    with tqdm(total=len(jobs), desc='restore', unit='image', disable=hidden) as bar:
-        for job in jobs:
-            if job.target.exists() and not overwrite:
-                report.skipped.append(job.target)
-            else:
-                try:
-                    if job.is_scene:
-                        from .geotiff import restore_geotiff
-
-                        others: dict[str, Any] = {name: job.partner(name) for name in job.partners}
-                        result = restore_geotiff(model, job.file, job.target, show_progress=show_progress, **others,
-                                                 **(scene_options or {}), **options)
-                    else:
-                        result = _restore_picture(model, job, compare, hidden, options)
-                    report.done.append(result)
-                except (ConfigError, MissingToolboxError):
-                    raise  # every other input would meet it too
-                except (MMWeatherError, MemoryError, RuntimeError) as error:
-                    reason = _reason(error)
-                    if reason is None:
-                        raise
-                    report.failed[job.file] = reason
-            bar.update()
+    if options.get('device') is not None:
+        model = model.to(pick_device(options['device']))
+    task, report = Restoring(model), Report()
+    chosen = Options(overwrite=overwrite, compare=compare, hidden=None if show_progress is None else not show_progress,
+                     **{name: value for name, value in options.items() if name != 'device'})
+    for _ in work_through(works_of(jobs, task, chosen, scene_options), task, chosen, report, len(jobs)):
+        pass
     return report
 
 
-def _restore_picture(model: nn.Module, job: Job, compare: bool, hidden: bool | None, options: dict[str, Any]) -> Path:
-    images = {contract_of(model).inputs[0]: read_image(job.file)}
-    for key in job.partners:
-        images[key] = read_image(job.partner(key), read_mode(key))
-    with _TileBar(hidden) as tiles:
-        result = restore_image(model, images, progress=tiles, **options)
-    if compare:
-        write_image(job.target.with_name(f'{job.name.name}_compare.png'),
-                    np.concatenate((*images.values(), result), axis=1))
-    # Last, since its being there means that the picture is done.
-    return write_image(job.target, result)
+def works_of(jobs: Iterable[Job], task: Task, options: Options,
+             scene_options: Mapping[str, Any] | None = None) -> list[Work]:
+    """The jobs for :func:`~mmweather.apis.inference.loop.work_through`.
+
+    Args:
+        jobs: from :func:`plan_jobs`.
+        task: what reads the pictures.
+        options: of the run.
+        scene_options: as in :func:`restore_files`.
+    """
+    return [_work(job, task, options, scene_options or {}) for job in jobs]
 
 
-def _reason(error: Exception) -> str | None:
-    """One line for what one picture can cause; None for faults of the program."""
-    if isinstance(error, MMWeatherError):
-        return str(error)
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or 'out of memory' in text or 'allocate memory' in text:
-        return 'out of memory; use smaller tiles (--tile 256)'
-    return None
+def _work(job: Job, task: Task, options: Options, scene_options: Mapping[str, Any]) -> Work:
+    first = task.inputs[0]
 
+    def read() -> dict[str, np.ndarray]:
+        images = {first: task.read(first, job.file)}
+        for name in job.partners:
+            images[name] = task.read(name, job.partner(name))
+        return images
 
-class _TileBar:
-    """A second bar for pictures of several tiles, made when the first report comes."""
+    def scene(target: Path) -> Path:
+        from .geotiff import restore_geotiff
 
-    def __init__(self, hidden: bool | None) -> None:
-        self.hidden = hidden
-        self.bar: tqdm | None = None
+        others: dict[str, Any] = {name: job.partner(name) for name in job.partners}
+        shown = None if options.hidden is None else not options.hidden
+        return restore_geotiff(task.model, job.file, target, tile=options.tile, overlap=options.overlap,
+                               dtype=options.dtype, show_progress=shown, **others, **scene_options)
 
-    def __enter__(self) -> _TileBar:
-        return self
-
-    def __call__(self, done: int, total: int) -> None:
-        if total > 1 and self.bar is None:
-            self.bar = tqdm(total=total, unit='tile', leave=False, position=1, disable=self.hidden)
-        if self.bar is not None:
-            self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    stem = None if job.target is None else job.target.with_name(job.name.name)
+    alone = functools.partial(scene, job.target) if job.is_scene and job.target is not None else None
+    return Work(job.file, read, stem, job.target, alone)

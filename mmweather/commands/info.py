@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MMWeatherError
@@ -12,28 +13,31 @@ if TYPE_CHECKING:
 
     from ..apis.model_index import ModelEntry
 
-HELP = 'show parameters, multiplications, sizes, status and results of a model'
+HELP = 'show parameters, multiplications, sizes, status, results and weights of a model'
 EXAMPLE = """
 mmweather info nitedr_cleannet_2xb4-300k_roadscene-rain
 mmweather info configs/nitedr/nitedr_cleannet_2xb4-300k_roadscene-rain.py
 """
-_SIDE = 256
+_SIDE, _SHOWN = 256, 8
+# What tools/model_converters/shrink.py writes into the head of weights.
+_FACTS = ('config', 'seed', 'data', 'scores', 'precision', 'left_out')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('model', help='a name from `mmweather list`, or the path of a config file')
+    parser.add_argument('model', help='a name or alias from `mmweather list`, or the path of a config file')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is known and what can be counted; a model that cannot be built here says why."""
-    from ..apis.model_index import find_entry, get_model, load_config
+    from ..apis.model_index import entry_of, get_model, load_config
 
     config = load_config(args.model)
     rows: list[tuple[str, str]] = []
-    entry = None if config.filename == args.model else find_entry(args.model)
+    entry = entry_of(args.model)
     if entry is not None:
-        rows += [('model', entry.name), ('method', entry.collection), ('status', entry.status)]
+        rows += [('model', entry.name), *([('alias', entry.alias)] if entry.alias else []),
+                 ('method', entry.collection), ('status', entry.status)]
     rows.append(('config', str(config.filename)))
     try:
         rows += _count(get_model(config))
@@ -48,39 +52,68 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(model: torch.nn.Module) -> list[tuple[str, str]]:
+    from ..apis.inferencer import task_of
+
     parts = [(name, _parameters(part)) for name, part in model.named_children()]
     detail = ', '.join(f'{name} {_short(count)}' for name, count in parts if count)
     rows = [('parameters', f'{_short(_parameters(model))} ({detail})' if detail else _short(_parameters(model)))]
-    contract = getattr(model, 'inference_contract', None)
-    if contract is not None:
-        rows.append(('inputs', ', '.join(contract.inputs)))
-        rows.append(('sizes', f'padded to multiples of {contract.multiple_of}, at least {contract.minimum}; '
-                              f'tiling {contract.tiling}'))
-        rows.append(('multiply-adds', _multiply_adds(model, contract)))
-    return rows
+    try:
+        task = task_of(model)
+    except MMWeatherError as error:
+        return [*rows, ('task', f'not known: {error}')]
+    rows += [('task', task.name), ('inputs', ', '.join(task.inputs))]
+    classes = getattr(task, 'classes', None)
+    if classes:
+        rows.append(('classes', f"{len(classes)}: {', '.join(classes[:_SHOWN])}{', ...' * (len(classes) > _SHOWN)}"))
+    if task.name == 'restore':
+        contract = model.inference_contract
+        multiple, minimum, tiling = contract.multiple_of, contract.minimum, f'; tiling {contract.tiling}'
+    else:
+        preprocessor = getattr(model, 'data_preprocessor', None)
+        divisor = getattr(preprocessor, 'pad_size_divisor', None) or getattr(preprocessor, 'size_divisor', None)
+        multiple, minimum, tiling = divisor or 1, getattr(preprocessor, 'minimum_size', 1), ''
+    rows.append(('sizes', f'padded to multiples of {multiple}, at least {minimum}{tiling}'))
+    side = -(-max(_SIDE, minimum) // multiple) * multiple
+    return [*rows, ('multiply-adds', _multiply_adds(model, task, side))]
 
 
 def _parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _multiply_adds(model: torch.nn.Module, contract: Any) -> str:
-    """Count one forward pass without computing it: on the meta device, tensors have shapes only."""
+def _shapes(model: Any, task: Any, side: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the inputs of one forward pass by name."""
+    from ..apis.restore import bands_of
+
+    if task.name == 'restore':
+        bands = {'img': bands_of(model), 'sar': 2}
+        return {name: (1, bands.get(name, 3), side, side) for name in task.inputs}
+    channels = sum({'img': 3, 'thermal': 1}[name] for name in task.inputs)
+    return {'img': (1, channels, side, side)}
+
+
+def _multiply_adds(model: Any, task: Any, side: int) -> str:
+    """Count one forward pass without computing it: fake tensors have shapes only."""
     import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = -(-max(_SIDE, contract.minimum) // contract.multiple_of) * contract.multiple_of
-    images = {name: torch.zeros(1, 3, side, side, device='meta') for name in contract.inputs}
     counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), counter:
-            model.to('meta')(images, mode='tensor')
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), counter:
+            images = {name: torch.zeros(shape) for name, shape in _shapes(model, task, side).items()}
+            if 'mode' not in inspect.signature(model.forward).parameters:
+                model(*images.values())
+            else:
+                model(images if task.name == 'restore' else images['img'], mode='tensor')
     except Exception as error:  # some operators have no shape-only version
         return f"not countable: {' '.join(str(error).split())[:100]}"
     return f'{_short(counter.get_total_flops() // 2)} at {side} x {side} (convolutions and matrix products)'
 
 
 def _published(entry: ModelEntry) -> list[tuple[str, str]]:
+    from ..utils.checkpoint import read_metadata
+
     rows = [(f'  {key}', str(value)) for key, value in entry.metadata.items()]
     rows = [('metadata', ''), *rows] if rows else []
     for result in entry.results:
@@ -88,7 +121,14 @@ def _published(entry: ModelEntry) -> list[tuple[str, str]]:
         rows.append(('result', f"{result.get('Task', '?')} on {result.get('Dataset', '?')}: {metrics}"))
     if not entry.results:
         rows.append(('result', 'none measured'))
-    rows.append(('weights', entry.weights or 'none published by this project'))
+    file = entry.weights_file
+    if file is not None:
+        rows.append(('weights', f'{entry.weights}, {file.stat().st_size / 1e6:.2f} MB'))
+        rows += [(f'  {key}', str(value)) for key, value in read_metadata(file).items() if key in _FACTS]
+    elif entry.weights is not None:
+        rows.append(('weights', entry.weights if '://' in entry.weights else f'{entry.weights}, which is missing'))
+    else:
+        rows.append(('weights', 'none published by this project'))
     return rows
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from mmweather.errors import ConfigError
+from ._inference import add_model_arguments, add_run_arguments, infer
 
-HELP = 'restore images and GeoTIFF scenes: files, folders or glob patterns'
+HELP = 'restore images, videos and GeoTIFF scenes: files, folders or glob patterns'
 EXAMPLE = """mmweather restore rainy/ --model nitedr_cleannet_2xb4-300k_roadscene-rain --checkpoint clean.pth --out dry
 mmweather restore rainy/ --ir infrared/ --model nitedr_joint_roadscene-rain --checkpoint nitedr.pth --out fused
 mmweather restore 'shots/*.jpg' --model my_config.py --checkpoint best.pth --out clear --tile 384 --compare
+mmweather restore rain.mp4 --model nitedr_cleannet-s_1xb4-2k_roadscene-rain --checkpoint clean.pth --out dry
 mmweather restore scene.tif --sar radar.tif --offset -1000 --model sentinel.py --checkpoint aca.pth --out clear.tif
 mmweather restore scene.tif --sar radar.tif --model sentinel.py --out clear.tif --plan"""
 
@@ -28,20 +28,12 @@ def _tile(text: str) -> int | str | None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument('input', nargs='+', help='image, folder (with the folders in it) or glob pattern')
-    parser.add_argument('--model', required=True, help='name from `mmweather list`, or a config file')
-    parser.add_argument('--checkpoint', help='weights: ours, .pth or .safetensors; needed unless --plan')
-    parser.add_argument('--out', required=True, metavar='DIR',
-                        help='folder for the results: <stem>.png, for scenes <stem>.tif; or the .tif for one scene')
+    add_model_arguments(parser, '<stem>.png, for scenes <stem>.tif; or the .tif for one scene')
     parser.add_argument('--ir', metavar='DIR', help='infrared images of the same stems, for models that take them')
     parser.add_argument('--tile', type=_tile, default='auto', metavar='N|auto|none',
                         help='side of tiles in pixels (auto: tiles where the image is large)')
     parser.add_argument('--overlap', type=int, metavar='N', help="overlap of tiles in pixels (the network's own)")
-    parser.add_argument('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32',
-                        help='precision; fp16 on a GPU only (fp32)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, mps; the best there is by default')
-    parser.add_argument('--overwrite', action='store_true', help='restore again what is there already')
-    parser.add_argument('--compare', action='store_true', help='also write picture and result side by side')
+    add_run_arguments(parser, 'restore')
     scene = parser.add_argument_group('scenes', 'TIFFs with coordinates or more than 4 bands; needs rasterio')
     scene.add_argument('--sar', metavar='FILE|DIR',
                        help='VV and VH in dB on the same grid; of the same stem if in a folder')
@@ -58,33 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restore; 1 where a file failed."""
-    from mmweather.apis.model_index import get_model
-    from mmweather.apis.restore import pick_device
-    from mmweather.apis.restore_files import find_images, restore_files
-
-    if args.checkpoint is None and not args.plan:
-        raise ConfigError('no weights to restore with; give --checkpoint FILE')
-    find_images(args.input, leave_out=args.out)  # before a network is loaded
-    device = pick_device(args.device)
-    model = get_model(args.model, args.checkpoint, device)
-    partners = {name: folder for name in ('ir', 'sar') if (folder := getattr(args, name))}
     scene_options = {name: value for name in _SCENE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.plan:
-        return _plan(model, args, partners, scene_options)
-    report = restore_files(model, args.input, args.out, partners, args.overwrite, args.compare,
-                           scene_options=scene_options, tile=args.tile, overlap=args.overlap, dtype=args.dtype)
-    print(f'{len(report.done)} restored, {len(report.skipped)} there already, {len(report.failed)} failed: {args.out}')
-    for path, reason in report.failed.items():
-        print(f'failed: {path}: {reason}', file=sys.stderr)
-    return 1 if report.failed else 0
+        return _plan(args, scene_options)
+    return infer(args, 'restore', ir=args.ir, sar=args.sar, tile=args.tile, overlap=args.overlap,
+                 scene_options=scene_options)
 
 
-def _plan(model: Any, args: argparse.Namespace, partners: dict[str, str], scene_options: dict[str, Any]) -> int:
+def _plan(args: argparse.Namespace, scene_options: dict[str, Any]) -> int:
     from mmweather.apis.geotiff import plan_geotiff
-    from mmweather.apis.restore_files import plan_files
+    from mmweather.apis.model_index import get_model
+    from mmweather.apis.restore import pick_device
+    from mmweather.apis.restore_files import find_images, plan_files
 
+    find_images(args.input, leave_out=args.out)  # before a network is built
+    # Weights do not change the plan.
+    model = get_model(args.model, args.checkpoint, pick_device(args.device))
+    partners = {name: folder for name in ('ir', 'sar') if (folder := getattr(args, name))}
     for job in plan_files(model, args.input, args.out, partners, scene_options):
-        if job.is_scene:
+        if job.is_scene and job.target is not None:
             others = {name: job.partner(name) for name in partners}
             print(plan_geotiff(model, job.file, job.target, tile=args.tile, overlap=args.overlap, **others,
                                **scene_options))

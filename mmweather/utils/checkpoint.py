@@ -212,6 +212,30 @@ def _likely_mend(missing: list[str], unexpected: list[str], shapes: list[str], o
     return 'the same network with other options: give the config that the checkpoint was trained with'
 
 
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What :func:`save_state_dict` noted in the head of a ``.safetensors`` file; no tensor is read.
+
+    Raises:
+        CheckpointError: the file is missing or no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path)
+    try:
+        with safe_open(file, framework='pt') as opened:
+            found = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f'{file}: not a readable safetensors file ({_line(error)}); download it again') from None
+    facts = {}
+    for key, text in found.items():
+        if key != 'format':
+            try:
+                facts[key] = json.loads(text)
+            except ValueError:  # written by another program
+                facts[key] = text
+    return facts
+
+
 def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
                     metadata: Mapping[str, Any] | None = None) -> None:
     """Write a state dict atomically, as ``.safetensors`` or a PyTorch file by the suffix.

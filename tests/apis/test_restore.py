@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mmweather import cli
-from mmweather.apis import restore_files as files
+from mmweather.apis.inference import restoring
 from mmweather.apis.restore import pick_device, restore_image
 from mmweather.apis.restore_files import find_images, restore_files
 from mmweather.errors import ConfigError, DataError
@@ -253,14 +253,14 @@ def test_want_of_memory_fails_one_picture_and_a_fault_of_the_program_all(folder,
     def out_of_memory(*_, **__):
         raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB')
 
-    monkeypatch.setattr(files, 'restore_image', out_of_memory)
+    monkeypatch.setattr(restoring, 'restore_batch', out_of_memory)
     report = restore_files(Negative(), folder, tmp_path / 'out', show_progress=False)
     assert len(report.failed) == 4 and all('--tile' in reason for reason in report.failed.values())
 
     def broken(*_, **__):
         raise RuntimeError('mat1 and mat2 shapes cannot be multiplied')
 
-    monkeypatch.setattr(files, 'restore_image', broken)
+    monkeypatch.setattr(restoring, 'restore_batch', broken)
     with pytest.raises(RuntimeError, match='mat1'):
         restore_files(Negative(), folder, tmp_path / 'out', show_progress=False)
 

@@ -1,0 +1,1 @@
+"""What :class:`mmweather.Inferencer` is made of: inputs, tasks, and the loop between them."""

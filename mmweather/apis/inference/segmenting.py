@@ -1,0 +1,143 @@
+"""Segmenting as a task: see :class:`~mmweather.apis.inference.loop.Task`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+from torch import nn
+
+from ...errors import DataError
+from ...utils.atomic import write_bytes
+from ...utils.images import read_image, write_image
+from ...utils.thermal import read_thermal
+from ..restore import as_array, autocast, device_of
+from .drawing import Colour, draw_labels, palette_of
+from .loop import Images, Options
+from .pipeline import Pipeline, classes_of
+from .report import Outcome
+from .restoring import side_by_side
+
+
+def _class_count(model: Any) -> int:
+    head = getattr(model, 'decode_head', None)
+    head = head[-1] if isinstance(head, (nn.ModuleList, list, tuple)) else head
+    count = getattr(head, 'num_classes', 0)
+    return count if isinstance(count, int) else 0
+
+
+class Segmenting:
+    """Classes of pixels from a segmentor of mmseg.
+
+    Segmentors of four channels take ``img`` and ``thermal``, or only what their modalities name. Thermal pictures keep
+    their counts (see :func:`~mmweather.utils.thermal.read_thermal`).
+
+    Args:
+        model: a segmentor.
+        config: its config.
+
+    Raises:
+        ConfigError: the config has no usable test pipeline.
+    """
+
+    name = 'segment'
+    memory_mend = 'use --batch-size 1 or smaller pictures'
+
+    def __init__(self, model: nn.Module, config: Config) -> None:
+        self.model = model
+        self.pipeline = Pipeline(config, 'mmseg')
+        self.inputs = self._inputs()
+        self.classes, colours = classes_of(model, config, 'mmseg', _class_count(model))
+        self.palette = palette_of(colours, len(self.classes))
+
+    def _inputs(self) -> tuple[str, ...]:
+        if not self.pipeline.four_channels:
+            return ('img', )
+        seen = set(range(4))
+        for part in (getattr(self.model, 'data_preprocessor', None), self.model):
+            channels = getattr(part, 'channels', None)
+            if isinstance(channels, slice):
+                seen &= set(range(4)[channels])
+        return tuple(name for name, own in (('img', {0, 1, 2}), ('thermal', {3})) if own & seen)
+
+    def read(self, name: str, file: Path) -> np.ndarray:
+        """Read a picture, or a thermal one with its counts."""
+        return read_thermal(file, self.pipeline.thermal_depth) if name == 'thermal' else read_image(file)
+
+    def take(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Check an array: uint8 (H, W, 3) RGB, or thermal counts (H, W)."""
+        if name != 'thermal':
+            return as_array(name, array)
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[..., 0]
+        depth = {'uint8': 8, 'uint16': 16}.get(array.dtype.name, 32)
+        wanted = self.pipeline.thermal_depth
+        if array.ndim != 2 or not array.size or array.dtype.kind not in 'uif' or not np.isfinite(array).all():
+            raise DataError(f"'thermal' must be finite numbers (H, W), got {array.dtype} {array.shape}")
+        # Counts of 16 bits are often kept as floating point; 8 bits cannot be such counts.
+        if wanted is not None and depth < wanted:
+            raise DataError(f"'thermal' has {depth} bits a value, the model wants {wanted}: give the raw counts")
+        return array.astype(np.float32)
+
+    def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
+        """Segment pictures of one size."""
+        packed = [self.pipeline(self._array(images)) for images in batch]
+        data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
+        self.model.eval()
+        with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
+            samples = self.model.test_step(data)
+        return [self._outcome(images, sample.cpu(), options) for images, sample in zip(batch, samples, strict=True)]
+
+    def _array(self, images: Images) -> np.ndarray:
+        if not self.pipeline.four_channels:
+            return np.ascontiguousarray(images['img'][..., ::-1])
+        height, width = next(iter(images.values())).shape[:2]
+        visible = images.get('img', np.zeros((height, width, 3), np.uint8))
+        thermal = images.get('thermal', np.zeros((height, width), np.float32))
+        return np.dstack((visible.astype(np.float32), thermal))
+
+    def _outcome(self, images: Images, sample: Any, options: Options) -> Outcome:
+        logits = sample.get('seg_logits')
+        if logits is not None and not torch.isfinite(logits.data).all():
+            raise DataError('the network returned values that are not finite; run it in float32 (--dtype fp32), or '
+                            'check the checkpoint')
+        labels = sample.pred_sem_seg.data[0].numpy()
+        labels = labels.astype(np.uint8 if len(self.classes) <= 256 else np.uint16)
+        first, *others = (self._shown(name, images[name]) for name in self.inputs)
+        drawn = draw_labels(first, labels, self.palette) if options.draw else None
+        return Outcome('', first, tuple(others), sample=sample, labels=labels, picture=drawn)
+
+    def _shown(self, name: str, array: np.ndarray) -> np.ndarray:
+        """A picture for people: thermal counts become grey, over the range that the model tells apart."""
+        if name != 'thermal':
+            return array
+        limits = getattr(self.model.data_preprocessor, 'thermal_range', None) or (array.min(), array.max())
+        grey = (array - limits[0]) / max(limits[1] - limits[0], 1e-6)
+        return np.repeat((grey.clip(0, 1) * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+    def target(self, stem: Path) -> Path:
+        """The label map."""
+        return stem.with_name(f'{stem.name}_labels.png')
+
+    def write(self, outcome: Outcome, stem: Path, options: Options) -> list[Path]:
+        """``<stem>.png`` with the classes in colour, ``<stem>_compare.png``, ``<stem>_labels.png``."""
+        pictures = {'': outcome.picture, '_compare': side_by_side(outcome) if options.compare else None}
+        files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
+                 for ending, picture in pictures.items() if picture is not None]
+        return [*files, write_bytes(self.target(stem), label_png(outcome.labels, self.palette))]
+
+
+def label_png(labels: np.ndarray, palette: Sequence[Colour]) -> bytes:
+    """Classes as a PNG whose values are the class numbers: with a palette, or of 16 bits for uint16."""
+    image = Image.fromarray(labels)
+    if labels.dtype == np.uint8:
+        image.putpalette([value for colour in palette for value in colour])
+    buffer = io.BytesIO()
+    image.save(buffer, format='PNG')
+    return buffer.getvalue()

@@ -1,0 +1,72 @@
+"""What `restore`, `detect` and `segment` have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from mmweather.errors import ConfigError
+
+_DONE = {'restore': 'restored', 'detect': 'done', 'segment': 'done'}
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, results: str) -> None:
+    """Add the arguments that say with what, from where to where.
+
+    Args:
+        parser: of the command.
+        results: what is written, for the help.
+    """
+    parser.add_argument('input', nargs='+',
+                        help='image, video, folder (with the folders in it), glob pattern, or camera:0')
+    parser.add_argument('--model', required=True, help='alias or name from `mmweather list`, or a config file')
+    parser.add_argument('--checkpoint', metavar='FILE',
+                        help='weights: .pth or .safetensors (those in the package: mmweather list --weights)')
+    parser.add_argument('--out', required=True, metavar='DIR', help=f'folder for the results: {results}')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, again: str) -> None:
+    """Add the arguments that say how; ``again`` is the verb of the command."""
+    parser.add_argument('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32',
+                        help='precision; fp16 on a GPU only (fp32)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, mps; the best there is by default')
+    parser.add_argument('--batch-size', type=_count, default=1, metavar='N',
+                        help='images of one size in a row that go through the network together (1)')
+    parser.add_argument('--max-frames', type=_count, metavar='N', help='stop a video or a camera after N frames')
+    parser.add_argument('--overwrite', action='store_true', help=f'{again} again what is there already')
+    parser.add_argument('--compare', action='store_true', help='also write picture and result side by side')
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"give a number of at least 1, not '{text}'")
+    return int(text)
+
+
+def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
+    """Do it and tell; 1 where an input failed.
+
+    Args:
+        args: parsed arguments of the command.
+        task: what the model must do.
+        options: of :meth:`mmweather.Inferencer.stream`, beside those of :func:`add_run_arguments`.
+    """
+    from mmweather.apis.inference.sources import camera_index, is_picture_or_video
+    from mmweather.apis.inferencer import Inferencer
+    from mmweather.apis.restore_files import find_images
+
+    inputs: Any = args.input[0] if len(args.input) == 1 else args.input
+    if camera_index(inputs) is None:
+        find_images(inputs, leave_out=args.out, accept=is_picture_or_video)  # before a network is loaded
+    inferencer = Inferencer(args.model, args.checkpoint, args.device)
+    if inferencer.task != task:
+        raise ConfigError(f"--model {args.model}: {type(inferencer.model).__name__} cannot {task}; use "
+                          f'`mmweather {inferencer.task}`')
+    report = inferencer(inputs, args.out, dtype=args.dtype, batch_size=args.batch_size, compare=args.compare,
+                        overwrite=args.overwrite, max_frames=args.max_frames, keep=False, **options)
+    print(f'{len(report.done)} {_DONE[task]}, {len(report.skipped)} there already, {len(report.failed)} failed: '
+          f'{args.out}')
+    for label, reason in report.failed.items():
+        print(f'failed: {label}: {reason}', file=sys.stderr)
+    return 1 if report.failed else 0
