@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     'prepare': 'prepare',
     'check': 'check',
     'restore': 'restore',
+    'synth': 'synth',
+    'robustness': 'robustness',
     'run': 'run',
     'convert': 'convert',
     'golden': 'golden',
