@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from ..synthesis.weather_files import WeatherSettings, lay_weather
 
     settings = WeatherSettings(args.weather, args.severity, args.seed, args.depth, args.depth_scale, args.quality)
-    files = find_images(args.input, leave_out=args.out)
+    # Results inside an input folder are no inputs; results in the input folder itself are refused later.
+    same = any(os.path.realpath(item) == os.path.realpath(args.out) for item in args.input)
+    files = find_images(args.input, leave_out=None if same else args.out)
     jobs = (os.cpu_count() or 1) if args.jobs is None else args.jobs
     report = lay_weather(files, args.out, settings, jobs, args.overwrite)
     parameters = ', '.join(f'{name} {value:g}' for name, value in describe(args.weather, args.severity).items())
