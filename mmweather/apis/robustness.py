@@ -133,7 +133,6 @@ def _measure(config: Config, title: str, progress: bool | None) -> dict[str, flo
         raise type(error)(lines[-1].split(': ', 1)[-1]) from error
     finally:
         bar.close()
-        gc.collect()  # models of earlier cells hang in cycles
     numbers = {}
     for name, value in metrics.items():
         with contextlib.suppress(TypeError, ValueError):  # tables and texts
@@ -254,9 +253,10 @@ def measure_robustness(config: str | Path,
                 # MMEngine keeps loggers by this name; those of an earlier call write elsewhere.
                 plan.experiment_name = f'{Path(config).stem}_{name}_{time.time_ns()}'
                 found = _measure(plan, name, progress)
+                gc.collect()  # the runner hangs in cycles, and the loader's workers with it
                 write_json(path, found)
-                if name == CLEAN:
-                    main_metric(found, metric)  # a misspelt one ends the run here
+            if name == CLEAN:
+                main_metric(found, metric)  # a misspelt one ends the run here
             results[name] = found
             bar.update()
     clean_cell = results.pop(CLEAN)
