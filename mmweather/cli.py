@@ -27,6 +27,8 @@ COMMANDS: dict[str, str] = {
     'restore': 'restore',
     'detect': 'detect',
     'segment': 'segment',
+    'synth': 'synth',
+    'robustness': 'robustness',
     'web': 'web',
     'export': 'export',
     'run': 'run',

@@ -35,14 +35,14 @@ METHODS = {
 }
 
 
-def small(method: str) -> torch.nn.Module:
+def small(method: str, shaken: bool = True) -> torch.nn.Module:
     config, changes, *_ = METHODS[method]
     config = load_config(str(ROOT / 'configs' / config))
     config.merge_from_dict(changes)
     torch.manual_seed(0)
     model = mmweather.get_model(config)
     for module in model.modules():  # batch norm's first statistics hide what stands in front of it
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if shaken and isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     return model
@@ -111,7 +111,7 @@ def test_the_file_says_how_it_is_called(onnx):
 
 
 def test_boxes_of_the_graph_are_those_of_the_detector():
-    model = small('togethernet')
+    model = small('togethernet', shaken=False)
     graph = inference_graph(model)
     image, = graph.example(256, 256)
     boxes, scores = graph.module(image)
@@ -122,9 +122,7 @@ def test_boxes_of_the_graph_are_those_of_the_detector():
     priors = torch.cat(model.bbox_head.prior_generator.grid_priors(
         [kind.shape[-2:] for kind in maps[0]], device='cpu', with_stride=True))
     wanted = model.bbox_head._bbox_decode(priors, torch.cat([kind.flatten(2) for kind in maps[1]], 2).mT)
-    # Untrained, some boxes are infinite.
-    assert torch.allclose(boxes, wanted, rtol=1e-4, atol=1e-2, equal_nan=True)
-    assert torch.isfinite(wanted).float().mean() > 0.5
+    assert torch.allclose(boxes, wanted, rtol=1e-4, atol=1e-2)
 
 
 def test_labels_of_the_graph_are_those_of_the_segmentor():
