@@ -62,8 +62,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.restoration': ('RestorationHead', ),
         'mmweather.models.togethernet.detector': ('TogetherNet', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
-        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', ),
-        'mmweather.models.heatnet.head': ('HeatNetPSPHead', ),
+        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', 'HeatNetResNeXtBackbone'),
+        'mmweather.models.heatnet.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
         'mmweather.models.heatnet.segmentor': ('HeatNet', ),
         'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
         'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
@@ -81,7 +81,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.sand_dust': ('SandDust', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
         'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
-        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'TranslatedLabels'),
+        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'MFTeacherLabels', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -96,6 +96,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
+        'mmweather.datasets.transforms.teacher_labels': ('LoadCertainty', 'PackTeacherLabels'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),

@@ -27,6 +27,12 @@ test_pipeline = [
     dict(type='mmweather.EvaluateAtThisSize'),
     dict(type='mmseg.PackSegInputs'),
 ]
+# With --data CONFIG tools/dataset_converters/pseudo_labels.py labels other sets by day.
+pseudo_label_pipeline = [
+    dict(type='mmengine.LoadImageFromFile'),
+    dict(type='mmseg.Resize', scale=(1024, 1024), keep_ratio=True),
+    dict(type='mmseg.PackSegInputs'),
+]
 train_dataloader = dict(
     batch_size=30,
     num_workers=8,

@@ -22,6 +22,11 @@ test_pipeline = [
     dict(type='mmweather.LoadLabelMap'),
     dict(type='mmseg.PackSegInputs', meta_keys=_base_.meta_keys),
 ]
+pseudo_label_pipeline = [
+    dict(type='mmweather.LoadRGBThermal', depth=16),
+    dict(type='mmseg.PackSegInputs', meta_keys=_base_.meta_keys),
+]
+pseudo_label_dataset = dict(data_root=data_root)
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=4, dataset=dict(dataset=dict(data_root=data_root, part=None, pipeline=train_pipeline)), **loader)
