@@ -81,7 +81,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.sand_dust': ('SandDust', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
         'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
-        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'MFTeacherLabels', 'TranslatedLabels'),
+        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'MFTeacherLabels', 'RGBThermalPairs', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -115,6 +115,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
         'mmweather.engine.hooks.rank_mean_log': ('RankMeanLogHook', ),
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
+        'mmweather.engine.hooks.seg_pictures': ('SegPicturesHook', ),
         'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
     },
     'metric': {

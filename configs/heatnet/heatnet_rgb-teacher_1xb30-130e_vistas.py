@@ -1,6 +1,6 @@
 # The RGB teacher that labels the day (scripts/main.py of the published code): Mapillary Vistas 1.2 with its 66 ids
 # translated to 13 classes. Published with 18 outputs, of which 13 have labels.
-_base_ = ['../_base_/models/heatnet.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/models/heatnet.py', '../_base_/segmentation_runtime.py']
 
 data_root = 'data/vistas'
 model = dict(

@@ -4,7 +4,7 @@ _base_ = [
     '../_base_/models/heatnet.py',
     '../_base_/datasets/freiburg_thermal.py',
     '../_base_/schedules/heatnet_100k.py',
-    '../_base_/default_runtime.py',
+    '../_base_/segmentation_runtime.py',
 ]
 
 # Train it first: heatnet_thermal-teacher_4xb2-50k_freiburg.

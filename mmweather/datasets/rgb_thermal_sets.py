@@ -109,6 +109,49 @@ class MFTeacherLabels(MFDataset):
 
 
 @DATASETS.register_module()
+class RGBThermalPairs(BaseSegDataset):
+    """Registered RGB and thermal images without labels, paired by name: to look at what a network makes of them.
+
+    Layout: ``<visible>/<name>.<ext>`` and ``<thermal>/<name>.<ext>``, as that of MSRS (``vi`` and ``ir``). Classes are
+    HeatNet's; ``metainfo`` replaces them.
+
+    Args:
+        data_root: folder that holds both folders.
+        visible: folder of the visible images.
+        thermal: folder of the thermal images.
+        domain_of: domain by the last letter of a name, as ``dict(D='day', N='night')``; other names have none.
+        **kwargs: of mmseg's ``BaseSegDataset``.
+
+    Raises:
+        DataError: a folder is missing or empty, or an image lacks its partner.
+    """
+
+    METAINFO = {'dataset_type': 'rgb_thermal_pairs', 'classes': HEATNET_CLASSES,
+                'palette': [list(colour) for colour in HEATNET_PALETTE]}
+
+    def __init__(self, data_root: str = 'data/pairs', visible: str = 'vi', thermal: str = 'ir',
+                 domain_of: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        self.domain_of = dict(domain_of or {})
+        super().__init__(data_root=data_root, data_prefix=dict(img_path=visible, thermal_path=thermal), **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Pair the files by name."""
+        images, thermal = (list_images(self.data_prefix[key]) for key in ('img_path', 'thermal_path'))
+        alone = set(images) ^ set(thermal)
+        if alone:
+            raise DataError(f"{len(alone)} image(s) of '{self.data_prefix['img_path']}' and "
+                            f"'{self.data_prefix['thermal_path']}' lack a partner: {shorten(alone)}; add or remove it")
+        samples = []
+        for name in sorted(images):
+            sample = dict(img_path=str(images[name]), thermal_path=str(thermal[name]), sample_key=name,
+                          label_map=None, reduce_zero_label=False, seg_fields=[])
+            if name[-1] in self.domain_of:
+                sample['domain'] = self.domain_of[name[-1]]
+            samples.append(sample)
+        return samples
+
+
+@DATASETS.register_module()
 class TranslatedLabels(BaseSegDataset):
     """Images with label maps of another set's ids, translated to HeatNet's classes: the teacher's training set.
 

@@ -10,7 +10,12 @@ from PIL import Image
 
 from mmweather.datasets import label_maps
 from mmweather.datasets.freiburg_thermal import FreiburgThermal
-from mmweather.datasets.rgb_thermal_sets import MFDataset, MFTeacherLabels, TranslatedLabels
+from mmweather.datasets.rgb_thermal_sets import (
+    MFDataset,
+    MFTeacherLabels,
+    RGBThermalPairs,
+    TranslatedLabels,
+)
 from mmweather.datasets.samplers import DomainPairSampler
 from mmweather.errors import ConfigError, DataError
 from mmweather.registry import DATASETS
@@ -161,6 +166,20 @@ def test_translated_labels(tmp_path):
     touch(tmp_path / 'training/images/b.jpg')
     with pytest.raises(DataError, match='lack a partner: b'):
         TranslatedLabels(str(tmp_path))
+
+
+def test_pairs_without_labels(tmp_path):
+    for name in ('01D.png', '02N.png', 'x.png'):
+        touch(tmp_path / 'vi' / name)
+        touch(tmp_path / 'ir' / name.replace('.png', '.tif'))
+    dataset = RGBThermalPairs(str(tmp_path), domain_of=dict(D='day', N='night'))
+    info = [dataset.get_data_info(i) for i in range(3)]
+    assert [item.get('domain') for item in info] == ['day', 'night', None]
+    assert info[1]['thermal_path'].endswith('ir/02N.tif') and 'seg_map_path' not in info[1]
+    assert len(dataset.metainfo['palette']) == len(dataset.metainfo['classes']) == 13
+    (tmp_path / 'ir/x.tif').unlink()
+    with pytest.raises(DataError, match='1 image.* lack a partner: x; add or remove it'):
+        RGBThermalPairs(str(tmp_path))
 
 
 def test_label_maps_list_every_id_once():

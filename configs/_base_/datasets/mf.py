@@ -51,7 +51,6 @@ test_dataloader = dict(
         type='mmweather.MFDataset', data_root=data_root, ann_file='test.txt', pipeline=test_pipeline, test_mode=True))
 
 # label_maps.HEATNET_TO_MF; the four classes that HeatNet's can say have a score.
-val_evaluator = [
-    dict(type='mmweather.DomainIoUMetric', prediction_map=(0, 0, 0, 4, 0, 0, 0, 0, 0, 2, 1, 3, 0), scored=(1, 2, 3, 4))
-]
+prediction_map = (0, 0, 0, 4, 0, 0, 0, 0, 0, 2, 1, 3, 0)
+val_evaluator = [dict(type='mmweather.DomainIoUMetric', prediction_map=prediction_map, scored=(1, 2, 3, 4))]
 test_evaluator = val_evaluator

@@ -3,7 +3,7 @@
 _base_ = [
     'mmseg::_base_/models/deeplabv3plus_r50-d8.py',
     '../../../configs/_base_/datasets/freiburg_thermal.py',
-    '../../../configs/_base_/default_runtime.py',
+    '../../../configs/_base_/segmentation_runtime.py',
 ]
 
 # Makes names with the prefix `mmweather.` known also to a tool of mmseg.
