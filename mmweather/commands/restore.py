@@ -30,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument('input', nargs='+', help='image, folder (with the folders in it) or glob pattern')
     parser.add_argument('--model', required=True, help='name from `mmweather list`, or a config file')
-    parser.add_argument('--checkpoint', help='weights: ours, .pth or .safetensors; needed unless --plan')
+    parser.add_argument('--checkpoint', help='weights: ours, .pth or .safetensors; '
+                        'needed unless --plan or the model has no parameters')
     parser.add_argument('--out', required=True, metavar='DIR',
                         help='folder for the results: <stem>.png, for scenes <stem>.tif; or the .tif for one scene')
     parser.add_argument('--ir', metavar='DIR', help='infrared images of the same stems, for models that take them')
@@ -62,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
     from mmweather.apis.restore import pick_device
     from mmweather.apis.restore_files import find_images, restore_files
 
-    if args.checkpoint is None and not args.plan:
-        raise ConfigError('no weights to restore with; give --checkpoint FILE')
     find_images(args.input, leave_out=args.out)  # before a network is loaded
     device = pick_device(args.device)
     model = get_model(args.model, args.checkpoint, device)
+    if args.checkpoint is None and not args.plan and next(model.parameters(), None) is not None:
+        raise ConfigError('no weights to restore with; give --checkpoint FILE')
     partners = {name: folder for name in ('ir', 'sar') if (folder := getattr(args, name))}
     scene_options = {name: value for name in _SCENE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.plan:
