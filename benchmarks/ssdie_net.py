@@ -238,8 +238,7 @@ def main() -> None:
                                   env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
             if args.limit and any(word in done.stderr for word in ("can't allocate memory", 'MemoryError')):
                 if not first:
-                    sys.exit(f'{row}: more than {args.limit:g} GiB, and nothing to compare with; raise --limit, or lower '
-                             '--batch or --copies')
+                    sys.exit(f'{row}: more than {args.limit:g} GiB, and nothing to compare with: raise --limit')
                 print(f'| {row} | more than {args.limit:g} GiB | | | | | |', flush=True)
                 continue
             if done.returncode:

@@ -52,8 +52,8 @@ class DarkChannelPrior(nn.Module):
                  eps: float = 1e-4) -> None:
         super().__init__()
         if window < 1 or window % 2 == 0 or not 0 < omega <= 1 or not 0 < least <= 1 or radius < 0 or eps <= 0:
-            raise ConfigError('DarkChannelPrior: window must be odd, omega and least in (0, 1], radius 0 or more and eps '
-                              f'above 0, got {window}, {omega}, {least}, {radius} and {eps}')
+            raise ConfigError('DarkChannelPrior: window must be odd, omega and least in (0, 1], radius 0 or more, '
+                              f'eps above 0, got {window}, {omega}, {least}, {radius} and {eps}')
         self.window = window
         self.omega = omega
         self.least = least
