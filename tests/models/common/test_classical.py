@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmweather.errors import ConfigError
 from mmweather.models.common.classical import DarkChannelPrior, GreyWorld
 from mmweather.models.common.dark_channel import dark_channel
-from mmweather.models.common.filters import box_mean, guided_filter
+from mmweather.models.common.filters import box_mean
 from mmweather.registry import MODELS
 
 SIZES = [(1, 1), (2, 3), (15, 40), (61, 33)]
@@ -45,11 +45,6 @@ def test_the_box_mean_is_that_of_whole_windows(size, published):
     img = torch.rand(1, 2, *size, dtype=torch.float64)
     wanted = F.avg_pool2d(img, 7, 1, 3, count_include_pad=published)
     torch.testing.assert_close(box_mean(img, 3, published), wanted)
-
-
-def test_a_guided_filter_keeps_what_is_linear_in_the_guide():
-    guide = torch.rand(1, 1, 20, 30, dtype=torch.float64)
-    torch.testing.assert_close(guided_filter(guide, 0.5 * guide + 0.1, 4, 1e-12), 0.5 * guide + 0.1, atol=1e-6, rtol=0)
 
 
 def test_grey_world_takes_a_tint_away_and_leaves_grey_alone():
