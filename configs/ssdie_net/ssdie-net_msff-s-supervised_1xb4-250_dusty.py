@@ -5,5 +5,5 @@ model = dict(pretrained=dict(generator='work_dirs/ssdie-net_msff-s-pretrain_1xb4
 
 optim_wrapper = dict(generator=dict(optimizer=dict(lr=5e-4)))
 
-train_cfg = dict(max_iters=500, val_interval=250)
+train_cfg = dict(max_iters=250, val_interval=250)
 default_hooks = dict(checkpoint=dict(interval=250))

@@ -25,7 +25,7 @@ optim_wrapper = dict(
     generator=dict(type='mmengine.OptimWrapper', optimizer=adam),
     critic=dict(type='mmengine.OptimWrapper', optimizer=adam))
 
-train_cfg = dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=500, val_interval=250)
+train_cfg = dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=250, val_interval=250)
 val_cfg = dict(type='mmengine.ValLoop')
 test_cfg = dict(type='mmengine.TestLoop')
 default_hooks = dict(checkpoint=dict(interval=250))
