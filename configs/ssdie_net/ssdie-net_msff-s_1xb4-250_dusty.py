@@ -1,5 +1,5 @@
-# Stage C for a CPU, from the small networks of stages A and B. Against the reconstruction the terms of the photos weigh
-# more than published, since the schedule is short.
+# Stage C for a CPU, from the small networks of stages A and B. The weights keep the published ratio to the
+# reconstruction.
 _base_ = [
     '../_base_/models/ssdie_net.py',
     '../_base_/datasets/sand_dust_dusty.py',
@@ -11,8 +11,8 @@ model = dict(
     networks=dict(
         vgg=None, critic=dict(features=(16, 32, 64)), dark=dict(features=(16, 32, 64))),
     terms=dict(
-        reconstruction=dict(weight=1), perceptual=None, style=None, consistency=dict(weight=0.1),
-        adversarial=dict(weight=0.02), dark_channel=dict(weight=0.02, block=8), pseudo_label=dict(weight=0.1)),
+        reconstruction=dict(weight=1), perceptual=None, style=None, consistency=dict(weight=0.01),
+        adversarial=dict(weight=0.01), dark_channel=dict(weight=0.01, block=8), pseudo_label=dict(weight=0.001)),
     noise_copies=2,
     pretrained=dict(
         vgg=None,
