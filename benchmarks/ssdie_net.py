@@ -8,8 +8,7 @@ Prints Markdown. Each row is measured in a process of its own, so that none find
 are replaced by the same ones on both sides (no dropout, no latent noise, a fixed noise for the consistency term), so
 that the gradients of the generator can be compared; they depend on every term and on the stepped critic. CPU seconds
 count all threads; on a machine that others use as well they say more than wall seconds. Memory is the peak of the
-process above what it holds before the step. The published step keeps all its passes: with the U-Net and two copies its
-process was stopped at 9.3 GB, before it had finished.
+process above what it holds before the step; a row that would take more than ``--limit`` GiB is stopped and said to.
 """
 
 from __future__ import annotations
@@ -20,12 +19,14 @@ import gc
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from _common import machine, peak_memory, published_folder, restart_peak, roof, seconds
@@ -48,16 +49,16 @@ def fixed_noise(like: Tensor, **_: object) -> Tensor:
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(7))
 
 
-def vgg_state() -> dict[str, Tensor]:
-    """Random VGG-19 weights that keep the size of what passes."""
-    from torchvision.models import vgg19
+def vgg_features() -> nn.Sequential:
+    """The convolutions of VGG-19 with random weights that keep the size of what passes."""
+    from torchvision.models.vgg import cfgs, make_layers
     torch.manual_seed(5)
-    network = vgg19(weights=None).features
+    network = make_layers(cfgs['E'])
     for layer in network:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
-    return network.state_dict()
+    return network
 
 
 def images(batch: int, copies: int) -> dict[str, Tensor]:
@@ -75,13 +76,7 @@ def published_step(folder: Path, args: argparse.Namespace, state: dict[str, dict
     # The code asks for a GPU at two places and for ImageNet weights at one.
     torch.Tensor.cuda = lambda self, *args, **kwargs: self
     from torchvision import models
-
-    def random_vgg(**_: object) -> nn.Module:
-        network = vgg19(weights=None)
-        network.features.load_state_dict(vgg_state())
-        return network
-
-    vgg19, models.vgg19 = models.vgg19, random_vgg
+    models.vgg19 = lambda **_: SimpleNamespace(features=vgg_features())
     import config
     import loss
     import train
@@ -124,8 +119,9 @@ def our_step(args: argparse.Namespace, options: dict) -> tuple:
     cfg.update(noise_copies=args.copies, **options)
     torch.manual_seed(0)
     model = MODELS.build(cfg).train()
-    model.vgg.features.load_state_dict({key: value for key, value in vgg_state().items()
-                                        if key in model.vgg.features.state_dict()})
+    wanted = model.vgg.features.state_dict()
+    model.vgg.features.load_state_dict({key: value for key, value in vgg_features().state_dict().items()
+                                        if key in wanted})
 
     class KeepGradients(OptimWrapper):
         def zero_grad(self, **kwargs: object) -> None:
@@ -155,6 +151,8 @@ def measure(args: argparse.Namespace) -> None:
     warnings.simplefilter('ignore')
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(args.limit * 2**30), ) * 2)
     state = torch.load(args.state, map_location='cpu', weights_only=True)
     options = ROWS[args.row]
     step, networks = published_step(args.published, args, state) if options is None else our_step(args, options)
@@ -209,6 +207,8 @@ def main() -> None:
     parser.add_argument('--copies', type=int, default=5, help='views and noisy copies (published: 5)')
     parser.add_argument('--repeats', type=int, default=1)
     parser.add_argument('--threads', type=int, default=0, help='0: the default of PyTorch')
+    parser.add_argument('--limit', type=float, default=0, metavar='GIB',
+                        help='memory that a row may take in all (default: 0, no limit)')
     parser.add_argument('--row', help=argparse.SUPPRESS)
     parser.add_argument('--state', type=Path, help=argparse.SUPPRESS)
     parser.add_argument('--result', type=Path, help=argparse.SUPPRESS)
@@ -232,9 +232,15 @@ def main() -> None:
             result = Path(folder, f'{len(row)}.pth')
             words = [sys.executable, Path(__file__).resolve(), '--published', args.published, '--generator',
                      args.generator, '--batch', args.batch, '--copies', args.copies, '--repeats', args.repeats,
-                     '--threads', args.threads, '--row', row, '--state', state, '--result', result]
+                     '--threads', args.threads, '--limit', args.limit, '--row', row, '--state', state, '--result',
+                     result]
             done = subprocess.run([str(word) for word in words], capture_output=True, text=True,
                                   env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''})
+            if args.limit and any(word in done.stderr for word in ("can't allocate memory", 'MemoryError')):
+                if not first:
+                    sys.exit(f'{row}: more than {args.limit:g} GiB, and nothing to compare with: raise --limit')
+                print(f'| {row} | more than {args.limit:g} GiB | | | | | |', flush=True)
+                continue
             if done.returncode:
                 sys.exit(f'{row}: status {done.returncode} {done.stderr[-2000:]}')
             figures = json.loads(done.stdout.splitlines()[-1])

@@ -66,6 +66,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.heatnet.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
         'mmweather.models.heatnet.segmentor': ('HeatNet', ),
         'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
+        'mmweather.models.common.classical': ('GreyWorld', 'DarkChannelPrior'),
         'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
         'mmweather.models.heatnet.resnext': ('HeatNetResNeXt', ),
         'mmweather.models.heatnet.critic': ('DomainCritic', 'ResNetCritic'),

@@ -15,7 +15,8 @@ EXAMPLE = """examples:
   mmweather prepare sen12ms-cr ~/downloads/SEN12MSCR data/sen12mscr
   mmweather prepare voc-fog VOCdevkit/VOC2012 data/my_fog --val-fraction 0.1
   mmweather prepare voc-fog coco data/my_fog --annotations coco/boxes.json --depth coco/depth
-  mmweather prepare sand-dust ~/downloads/SSDIE-Net/datasets data/sand_dust"""
+  mmweather prepare sand-dust ~/downloads/SSDIE-Net/datasets data/sand_dust
+  mmweather prepare dusty ~/downloads/dusty-images-dataset data/dusty --sand-dust data/sand_dust --long-side 384"""
 
 
 def _positive(text: str) -> int:
@@ -63,6 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rice.add_argument('--val-every', type=_positive, default=8, metavar='N',
                       help='one of the rest out of so many is for validation (default: 8)')
     rice.add_argument('--split-seed', type=int, metavar='N', help='shuffle before dividing (default: sorted order)')
+    dusty = sets.add_parser('dusty', help='divide a folder of dusty photos into training and test ones without '
+                            'look-alikes across')
+    dusty.add_argument('source', metavar='SRC', help='folder of photos')
+    dusty.add_argument('dir', metavar='DIR', help='new or empty folder, usually data/dusty')
+    dusty.add_argument('--sand-dust', metavar='DIR', help='sand-dust set whose division holds for its own photos and '
+                       'their look-alikes (default: none)')
+    dusty.add_argument('--long-side', type=_positive, metavar='N',
+                       help='reduce larger photos to so many pixels (default: keep the files)')
+    dusty.add_argument('--test-every', type=_positive, default=20, metavar='N',
+                       help='by sorted name, the first of each N photos is for testing (default: 20)')
+    dusty.add_argument('--copy', action='store_true', help='copy kept files (default: link them)')
     _add_voc_fog(sets.add_parser('voc-fog', help='lay fog on a PASCAL VOC or COCO set, in the layout of VOC-FOG'))
 
 
@@ -137,6 +149,12 @@ def run(args: argparse.Namespace) -> int:
         counts = install_sand_dust(args.source, args.dir, copy=args.copy)
         print(f"{args.dir}: {counts['clean']} clean images with depth, {counts['dust']} dusty photos, "
               f"{counts['test']} test photos")
+        return 0
+    if args.dataset == 'dusty':
+        from ..datasets.dusty import install_dusty
+        counts = install_dusty(args.source, args.dir, args.sand_dust, args.long_side, args.test_every, args.copy)
+        print(f"{args.dir}: {counts['train']} training and {counts['test']} test photos, {counts['left out']} left "
+              'out because they look like training and test photos')
         return 0
     from ..datasets.roadscene_rain import install_roadscene_rain
     counts = install_roadscene_rain(args.source, args.dir, copy=args.copy)

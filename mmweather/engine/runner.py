@@ -139,7 +139,7 @@ def test_parser() -> argparse.ArgumentParser:
         description='Test a model', formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog='example:\n  python tools/test.py configs/nitedr/<config>.py work_dirs/run/iter_1000.pth --show-dir out')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; only models without parameters need none')
     _add_common(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a pickle file')
     parser.add_argument('--show', action='store_true', help='show each result in a window')
@@ -189,7 +189,8 @@ def test_config(args: argparse.Namespace) -> Config:
         CheckpointError: the checkpoint is not there.
     """
     config = _configure(args, 'test')
-    config.load_from, config.resume = _existing(args.checkpoint, 'checkpoint'), False
+    config.load_from = None if args.checkpoint is None else _existing(args.checkpoint, 'checkpoint')
+    config.resume = False
     if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
         raise ConfigError(f"--out {args.out}: the file must end in .pkl or .pickle")
     if args.show or args.show_dir:
@@ -295,6 +296,8 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     with config_errors(config):
         refuse_leaking_config(config)
         runner = build_runner(config)
+        if args.checkpoint is None and next(runner.model.parameters(), None) is not None:
+            raise ConfigError(f"no weights to test '{args.config}' with; give a checkpoint after the config")
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()

@@ -10,15 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets'))
 from sand_dust_toy import write_set  # noqa: E402
 
+from mmweather.datasets.leakage import innermost  # noqa: E402
 from mmweather.engine import runner  # noqa: E402
-from mmweather.registry import DATASETS  # noqa: E402
+from mmweather.registry import DATASETS, MODELS  # noqa: E402
 from mmweather.utils.checkpoint import load_checkpoint  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 
@@ -124,8 +128,9 @@ def test_every_model_and_every_sample_builds(config, data):
     assert set(wanted.optim_wrapper) - {'constructor'} == set(model.trained)
     dataset = wanted.train_dataloader.dataset.dataset
     for part in ('labelled', 'unlabelled'):
-        if dataset.get(part):
-            dataset[part].data_root = str(data)
+        for one in innermost(dataset.get(part) or {}):
+            if one:
+                one.data_root = str(data)
     images = DATASETS.build(dataset)[0]['inputs']
     asked = {'ReconstructionTerm': {'img', 'gt'}, 'PseudoLabelTerm': {'unlabelled', 'pseudo_label'},
              'ConsistencyTerm': {'unlabelled'}, 'AdversarialTerm': {'unlabelled_views', 'gt_views'},
@@ -133,3 +138,26 @@ def test_every_model_and_every_sample_builds(config, data):
     needed = set().union(*(asked.get(type(term).__name__, set()) for term in model.terms.values()))
     needed |= {'gt', 'unlabelled'} if model.trained == ('dark', ) else set()
     assert needed == set(images)
+
+
+def test_grey_tiny_and_odd_files_make_a_step(tmp_path):
+    root = write_set(tmp_path / 'sand_dust', clean=1, dust=1, side=33)
+    write_image(root / 'train/clean/grey.png', np.tile(np.arange(34, dtype=np.uint8) * 7, (17, 1)))
+    for path in (root / 'train/dust').iterdir():
+        path.unlink()
+    write_image(root / 'train/dust/pixel.png', np.full((1, 1, 3), (200, 120, 30), np.uint8))
+    write_image(root / 'train/dust/grey.png', np.full((3, 71), 90, np.uint8))
+    wanted = Config.fromfile(CONFIGS / 'ssdie-net_msff-s_1xb4-20e_mini.py')
+    dataset = wanted.train_dataloader.dataset.dataset
+    for part in (dataset.labelled, dataset.unlabelled):
+        part.update(data_root=str(root), holdout=None)
+    dataset.pairing = 'fixed'
+    wanted.model.update(pretrained=None)
+    wanted.model.generator.features = 4
+    model = MODELS.build(wanted.model).train()
+    wrappers = OptimWrapperDict(**{name: OptimWrapper(torch.optim.Adam(model.get_submodule(name).parameters()))
+                                   for name in model.trained})
+    samples = DATASETS.build(dataset)
+    losses = model.train_step(pseudo_collate([samples[0], samples[1]]), wrappers)
+    assert len(losses) == 7 and all(torch.isfinite(value) for value in losses.values())
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())

@@ -6,6 +6,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def dark_channel(img: Tensor, window: int = 15) -> Tensor:
+    """Least value over all channels and over a window around each pixel (He et al., CVPR 2009).
+
+    Args:
+        img: (B, C, H, W), any range and size; what lies outside does not count.
+        window: side of the window in pixels, odd.
+
+    Returns:
+        (B, 1, H, W).
+    """
+    least = -img.amin(1, keepdim=True)
+    for kernel in ((window, 1), (1, window)):
+        least = F.max_pool2d(least, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    return -least
+
+
 def block_dark_channel(img: Tensor, block: int = 16, expand: bool = True) -> Tensor:
     """Least value over all channels and over blocks that do not overlap.
 

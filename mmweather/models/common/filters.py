@@ -19,7 +19,10 @@ def box_mean(img: Tensor, radius: int, published: bool = False) -> Tensor:
     Returns:
         The same shape.
     """
-    return F.avg_pool2d(img, 2 * radius + 1, 1, radius, count_include_pad=published)
+    # Rows, then columns: as many steps as a window has sides, not pixels.
+    for kernel, padding in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        img = F.avg_pool2d(img, kernel, 1, padding, count_include_pad=published)
+    return img
 
 
 def guided_filter(guide: Tensor, img: Tensor, radius: int = 16, eps: float = 1e-8, published: bool = False) -> Tensor:
