@@ -28,6 +28,8 @@ COMMANDS: dict[str, str] = {
     'detect': 'detect',
     'segment': 'segment',
     'web': 'web',
+    'synth': 'synth',
+    'robustness': 'robustness',
     'run': 'run',
     'convert': 'convert',
     'golden': 'golden',

@@ -96,6 +96,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
+        'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),

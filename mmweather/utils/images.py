@@ -12,10 +12,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import DataError
 from .atomic import write_bytes
@@ -25,6 +27,8 @@ IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '
 
 _MODES = ('rgb', 'grey3')
 _EXIF_ORIENTATION = 0x0112
+_EXIF_DESCRIPTION = 0x010E
+_PNG_NOTE = 'Description'
 _ORIENT = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -182,13 +186,14 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def encode_image(array: np.ndarray, extension: str = '.png', quality: int = 95) -> bytes:
+def encode_image(array: np.ndarray, extension: str = '.png', quality: int = 95, note: str = '') -> bytes:
     """Encode a picture.
 
     Args:
         array: uint8, (H, W), (H, W, 1) or (H, W, 3) RGB.
         extension: chooses the format.
         quality: of JPEG and WebP, 1 to 100.
+        note: ASCII text kept in the file (see :func:`read_note`); BMP and PPM have no place for it.
 
     Raises:
         DataError: the array is not such a picture, or the ending is unknown.
@@ -204,10 +209,29 @@ def encode_image(array: np.ndarray, extension: str = '.png', quality: int = 95) 
     kind = registered.get(extension.lower())
     if kind is None or extension.lower() not in IMAGE_EXTENSIONS:
         raise DataError(f"cannot write images ending in '{extension}'; use one of {', '.join(IMAGE_EXTENSIONS)}")
-    options = {'quality': quality} if kind in ('JPEG', 'WEBP') else {}
+    options: dict[str, Any] = {'quality': quality} if kind in ('JPEG', 'WEBP') else {}
+    if note and kind == 'PNG':
+        options['pnginfo'] = PngInfo()
+        options['pnginfo'].add_text(_PNG_NOTE, note)
+    elif note and kind in ('JPEG', 'WEBP', 'TIFF'):
+        options['exif'] = Image.Exif()
+        options['exif'][_EXIF_DESCRIPTION] = note
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(buffer, format=kind, **options)
     return buffer.getvalue()
+
+
+def read_note(path: str | Path) -> str:
+    """The note that :func:`encode_image` put into a file: PNG text ``Description``, EXIF image description elsewhere.
+
+    Returns:
+        The note; empty where there is none, or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return str(image.info.get(_PNG_NOTE) or image.getexif().get(_EXIF_DESCRIPTION) or '')
+    except (OSError, SyntaxError, ValueError):
+        return ''
 
 
 def write_image(path: str | Path, array: np.ndarray, quality: int = 95) -> Path:

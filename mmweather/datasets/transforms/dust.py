@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -9,6 +12,7 @@ from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...synthesis.dust import DEPTH_CODES, add_dust, decode_depth, draw_dust_air, ramp_depth, retinex
 from ...utils.images import read_image
+from .weather import AddWeather
 
 
 @TRANSFORMS.register_module()
@@ -73,39 +77,57 @@ class LoadCleanAndDepth(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class AddDust(BaseTransform):
-    """Put simulated sand or haze before a clean scene; density and colour are drawn anew each time.
+class AddDust(AddWeather):
+    """Put sand or dust before a scene: as SSDIE-Net simulates it for training, or of a severity on any image.
 
-    Required keys: ``gt``, uint8 (H, W, 3) RGB; ``depth``, (H, W).  Added key: ``img``, uint8 (H, W, 3) RGB.
+    Without ``severity``, as in SSDIE-Net: density and colour are drawn anew each time.  Required keys: ``gt``, uint8
+    (H, W, 3) RGB; ``depth``, (H, W) in [0, 1].  Added key: ``img``, uint8 (H, W, 3) RGB.  Numbers come from NumPy's
+    global state, which ``mmweather.SeededDataset`` seeds for each sample.
 
-    Numbers come from NumPy's global state, which ``mmweather.SeededDataset`` seeds for each sample.
+    With ``severity``, a dust storm as :class:`~mmweather.datasets.transforms.weather.AddWeather` says; the first three
+    arguments below are then not used.
 
     Args:
         haze: probability of grey haze in place of sand.
         nearest: depth of the nearest point.
         published_truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
+        severity: None, or see :class:`~mmweather.datasets.transforms.weather.AddWeather`.
+        **options: the other arguments of :class:`~mmweather.datasets.transforms.weather.AddWeather`, with ``severity``
+            only.
 
     Raises:
-        ConfigError: a key is absent, or ``haze`` is no probability.
+        ConfigError: a key is absent, or an argument cannot work.
     """
 
-    def __init__(self, haze: float = 0.3, nearest: float = 1.0, published_truncate: bool = False) -> None:
+    weather = 'dust'
+
+    def __init__(self, haze: float = 0.3, nearest: float = 1.0, published_truncate: bool = False,
+                 severity: int | Sequence[int] | None = None, **options: Any) -> None:
         if not 0 <= haze <= 1 or nearest < 0:
             raise ConfigError(f'AddDust: haze must lie in [0, 1] and nearest not be negative, got {haze} and {nearest}')
+        if severity is None and options:
+            raise ConfigError(f"AddDust: {', '.join(options)} go with severity; add severity, 1 to 5, or drop them")
+        super().__init__(severity=(1, 5) if severity is None else severity, **options)
+        self.by_severity = severity is not None
         self.haze = haze
         self.nearest = nearest
         self.published_truncate = published_truncate
 
     def transform(self, results: dict) -> dict:
         """Add dust to one sample."""
+        if self.by_severity:
+            return super().transform(results)
         for key in ('gt', 'depth'):
             if key not in results:
-                raise ConfigError(f"AddDust: the sample has no '{key}'; put mmweather.LoadCleanAndDepth before it")
+                raise ConfigError(f"AddDust: the sample has no '{key}'; put mmweather.LoadCleanAndDepth before it, or "
+                                  'give severity to lay dust on any image')
         air = draw_dust_air(np.random, self.haze)  # type: ignore[arg-type]
         results['img'] = add_dust(results['gt'], results['depth'], air, self.nearest, self.published_truncate)
         return results
 
     def __repr__(self) -> str:
+        if self.by_severity:
+            return super().__repr__()
         return f'{type(self).__name__}(haze={self.haze}, nearest={self.nearest})'
 
 
