@@ -62,8 +62,8 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.togethernet.restoration': ('RestorationHead', ),
         'mmweather.models.togethernet.detector': ('TogetherNet', ),
         'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
-        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', ),
-        'mmweather.models.heatnet.head': ('HeatNetPSPHead', ),
+        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', 'HeatNetResNeXtBackbone'),
+        'mmweather.models.heatnet.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
         'mmweather.models.heatnet.segmentor': ('HeatNet', ),
         'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
         'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
@@ -81,7 +81,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.sand_dust': ('SandDust', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
         'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
-        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'TranslatedLabels'),
+        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'MFTeacherLabels', 'RGBThermalPairs', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -97,6 +97,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
         'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
+        'mmweather.datasets.transforms.teacher_labels': ('LoadCertainty', 'PackTeacherLabels'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
@@ -115,6 +116,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.hooks.progress_bar': ('ProgressBarHook', ),
         'mmweather.engine.hooks.rank_mean_log': ('RankMeanLogHook', ),
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
+        'mmweather.engine.hooks.seg_pictures': ('SegPicturesHook', ),
         'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
     },
     'metric': {

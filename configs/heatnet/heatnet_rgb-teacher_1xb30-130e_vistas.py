@@ -1,6 +1,6 @@
 # The RGB teacher that labels the day (scripts/main.py of the published code): Mapillary Vistas 1.2 with its 66 ids
 # translated to 13 classes. Published with 18 outputs, of which 13 have labels.
-_base_ = ['../_base_/models/heatnet.py', '../_base_/default_runtime.py']
+_base_ = ['../_base_/models/heatnet.py', '../_base_/segmentation_runtime.py']
 
 data_root = 'data/vistas'
 model = dict(
@@ -25,6 +25,12 @@ test_pipeline = [
     dict(type='mmweather.LoadLabelMap'),
     dict(type='mmseg.Resize', scale=(1024, 1024), keep_ratio=True),
     dict(type='mmweather.EvaluateAtThisSize'),
+    dict(type='mmseg.PackSegInputs'),
+]
+# With --data CONFIG tools/dataset_converters/pseudo_labels.py labels other sets by day.
+pseudo_label_pipeline = [
+    dict(type='mmengine.LoadImageFromFile'),
+    dict(type='mmseg.Resize', scale=(1024, 1024), keep_ratio=True),
     dict(type='mmseg.PackSegInputs'),
 ]
 train_dataloader = dict(

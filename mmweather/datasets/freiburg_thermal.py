@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class FreiburgThermal(BaseSegDataset):
     ``test/{day,night}/{ImagesRGB/*_rgb.png,ImagesIR/*_ir.png,SegmentationClass/*.npy}``.
     Day and night are read off the sequence's folder, frames are paired by their names.
 
-    A sample is ``{'img_path', 'thermal_path', 'seg_map_path' (labelled frames), 'domain', 'sample_key', 'label_map',
-    ...}``. Frames are sorted by domain, sequence and stamp.
+    A sample is ``{'img_path', 'thermal_path', 'seg_map_path' (labelled frames), 'certainty_path' (frames with a
+    teacher's certainty), 'domain', 'sample_key', 'label_map', ...}``. Frames are sorted by domain, sequence and stamp.
 
     Args:
         data_root: folder that holds ``train`` and ``test``.
@@ -51,7 +51,10 @@ class FreiburgThermal(BaseSegDataset):
             takes all. With ``'val'`` by night there are labels only if ``labelled`` says so.
         holdout_every: one frame out of so many is held out.
         labelled: domains whose training frames have label files.
-        label_folder: their folder, beside ``fl_rgb``.
+        label_folder: their folder, beside ``fl_rgb``; a mapping where it depends on the domain, as
+            ``dict(day='fl_rgb_labels', night='teacher_labels')``.
+        certainty_folder: folder of the certainties of the labels, which ``tools/dataset_converters/pseudo_labels.py``
+            writes, by domain; a domain that is not named has none.
         missing: what to do with a frame that lacks a partner: ``'error'``, or ``'skip'`` it and say how many.
         drop_test_frames: leave out training frames whose stamp a test frame has.
         **kwargs: of mmseg's ``BaseSegDataset``.
@@ -68,7 +71,8 @@ class FreiburgThermal(BaseSegDataset):
 
     def __init__(self, data_root: str = 'data/freiburg_thermal', split: str = 'train',
                  domains: Sequence[str] = DOMAINS, part: str | None = None, holdout_every: int = 100,
-                 labelled: Sequence[str] = ('day', ), label_folder: str = 'fl_rgb_labels', missing: str = 'error',
+                 labelled: Sequence[str] = ('day', ), label_folder: str | Mapping[str, str] = 'fl_rgb_labels',
+                 certainty_folder: Mapping[str, str] | None = None, missing: str = 'error',
                  drop_test_frames: bool = True, **kwargs: Any) -> None:
         if split not in ('train', 'test'):
             raise ConfigError(f"FreiburgThermal: split must be 'train' or 'test', got {split!r}")
@@ -78,12 +82,17 @@ class FreiburgThermal(BaseSegDataset):
         if not domains or not set(domains) <= set(DOMAINS) or not set(labelled) <= set(DOMAINS):
             raise ConfigError(f"FreiburgThermal: domains and labelled are of 'day' and 'night', got {tuple(domains)} "
                               f'and {tuple(labelled)}')
+        folders = (dict.fromkeys(DOMAINS, label_folder) if isinstance(label_folder, str) else dict(label_folder))
+        certain = dict(certainty_folder or {})
+        if not set(labelled) <= set(folders) <= set(DOMAINS) or not set(certain) <= set(labelled):
+            raise ConfigError('FreiburgThermal: label_folder must name a folder for each domain of labelled '
+                              f'{tuple(labelled)}, and certainty_folder for some of them, got {folders} and {certain}')
         if missing not in ('error', 'skip') or holdout_every < 2:
             raise ConfigError(f"FreiburgThermal: missing must be 'error' or 'skip' and holdout_every at least 2, got "
                               f'{missing!r} and {holdout_every}')
         self.split, self.domains, self.part, self.holdout_every = split, tuple(domains), part, holdout_every
-        self.labelled, self.label_folder, self.missing = tuple(labelled), label_folder, missing
-        self.drop_test_frames = drop_test_frames
+        self.labelled, self.label_folder, self.certainty_folder = tuple(labelled), folders, certain
+        self.missing, self.drop_test_frames = missing, drop_test_frames
         super().__init__(data_root=data_root, data_prefix=dict(img_path='', seg_map_path=''), **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -115,7 +124,11 @@ class FreiburgThermal(BaseSegDataset):
         if unclear:
             raise DataError(f"'{root}': {shorten(unclear)} must say either day or night in its name")
         sequences = [path for path in sorted(root.iterdir()) if path.is_dir() and domain in path.name]
-        roles = dict(self._FOLDERS, **({'seg_map_path': self.label_folder} if domain in self.labelled else {}))
+        roles = dict(self._FOLDERS)
+        if domain in self.labelled:
+            roles['seg_map_path'] = self.label_folder[domain]
+        if domain in self.certainty_folder:
+            roles['certainty_path'] = self.certainty_folder[domain]
         samples, lacking = [], []
         for drive in (path for sequence in sequences for path in sorted(sequence.iterdir()) if path.is_dir()):
             found = {role: {stamp(file): file for file in sorted((drive / folder).glob('*.png'))}

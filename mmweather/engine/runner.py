@@ -233,7 +233,11 @@ def _show(config: Config, args: argparse.Namespace) -> None:
         hook.update(draw=True)
         if args.show:
             hook.update(show=True, wait_time=args.wait_time)
-        if args.show_dir:
+        if args.show_dir and str(hook.get('type')).split('.')[-1] == 'SegVisualizationHook':
+            # mmseg's hook leaves the writing to the visualizer.
+            config.visualizer = dict(config.get('visualizer') or dict(type='mmseg.SegLocalVisualizer'),
+                                     save_dir=args.show_dir)
+        elif args.show_dir:
             hook.update(test_out_dir=args.show_dir)
         return
     out_dir = args.show_dir and os.path.abspath(args.show_dir)

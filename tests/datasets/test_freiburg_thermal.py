@@ -10,7 +10,12 @@ from PIL import Image
 
 from mmweather.datasets import label_maps
 from mmweather.datasets.freiburg_thermal import FreiburgThermal
-from mmweather.datasets.rgb_thermal_sets import MFDataset, TranslatedLabels
+from mmweather.datasets.rgb_thermal_sets import (
+    MFDataset,
+    MFTeacherLabels,
+    RGBThermalPairs,
+    TranslatedLabels,
+)
 from mmweather.datasets.samplers import DomainPairSampler
 from mmweather.errors import ConfigError, DataError
 from mmweather.registry import DATASETS
@@ -73,6 +78,22 @@ def test_night_frames_with_pseudo_labels(root):
     assert all('seg_map_path' in dataset.get_data_info(i) for i in range(6))
 
 
+def test_a_folder_of_labels_for_each_domain_and_certainty(root):
+    for i in range(6):
+        for folder in ('teacher_labels', 'teacher_certainty'):
+            touch(root / f'train/seq_03_night/02/{folder}/{folder}_{100 + i}_8.png')
+    options = dict(labelled=('day', 'night'), label_folder=dict(day='fl_rgb_labels', night='teacher_labels'),
+                   certainty_folder=dict(night='teacher_certainty'), drop_test_frames=False)
+    dataset = FreiburgThermal(str(root), **options)
+    info = [dataset.get_data_info(i) for i in range(18)]
+    assert info[0]['seg_map_path'].endswith('fl_rgb_labels_100_7.png') and 'certainty_path' not in info[0]
+    assert info[12]['seg_map_path'].endswith('teacher_labels/teacher_labels_100_8.png')
+    assert info[12]['certainty_path'].endswith('teacher_certainty/teacher_certainty_100_8.png')
+    (root / 'train/seq_03_night/02/teacher_certainty/teacher_certainty_103_8.png').unlink()
+    with pytest.raises(DataError, match=r'02/103_8 \(no teacher_certainty\)'):
+        FreiburgThermal(str(root), **options)
+
+
 def test_a_missing_partner_is_named_or_skipped(root):
     (root / 'train/seq_03_day/02/fl_ir_aligned/fl_ir_aligned_103_7.png').unlink()
     with pytest.raises(DataError, match=r'seq_03_day/02/103_7 .no fl_ir_aligned.*missing=.skip') as caught:
@@ -85,6 +106,8 @@ def test_a_missing_partner_is_named_or_skipped(root):
     (dict(split='val'), ConfigError, "'train' or 'test', got 'val'"),
     (dict(split='test', part='val'), ConfigError, 'divides the training split'),
     (dict(domains=('dawn', )), ConfigError, "got .'dawn',."),
+    (dict(labelled=('day', 'night'), label_folder=dict(day='x')), ConfigError, 'a folder for each domain of labelled'),
+    (dict(certainty_folder=dict(night='x')), ConfigError, 'certainty_folder for some of them'),
     (dict(missing='ignore'), ConfigError, "'error' or 'skip'"),
     (dict(data_root='nowhere'), DataError, 'no such folder'),
 ])
@@ -115,6 +138,16 @@ def test_mf(tmp_path):
     assert keys(dataset) == ['00001D', '00002N', '00003N']
     assert [dataset.get_data_info(i)['domain'] for i in range(3)] == ['day', 'night', 'night']
     assert keys(MFDataset(str(tmp_path), keep_flipped=True, domains=('day', ))) == ['00001D', '00001D_flip']
+    # Labels of HeatNet's classes for the day alone, as an RGB teacher writes them.
+    touch(tmp_path / 'labels_from_rgbteacher/00004D.png')
+    with pytest.raises(DataError, match="'00001D', of which no file exists in labels_from_rgbteacher"):
+        MFTeacherLabels(data_root=str(tmp_path))
+    touch(tmp_path / 'labels_from_rgbteacher/00001D.png')
+    taught = MFTeacherLabels(data_root=str(tmp_path))
+    assert taught.get_data_info(0)['label_map'][13] == 255 and taught.metainfo['classes'][12] == 'background'
+    assert taught.get_data_info(0)['seg_map_path'].endswith('labels_from_rgbteacher/00001D.png')
+    assert 'seg_map_path' not in taught.get_data_info(1)
+    assert 'seg_map_path' not in MFTeacherLabels(data_root=str(tmp_path), labelled=()).get_data_info(0)
     (tmp_path / 'labels/00002N.png').unlink()
     with pytest.raises(DataError, match="'00002N', of which no file exists in labels"):
         MFDataset(str(tmp_path))
@@ -133,6 +166,20 @@ def test_translated_labels(tmp_path):
     touch(tmp_path / 'training/images/b.jpg')
     with pytest.raises(DataError, match='lack a partner: b'):
         TranslatedLabels(str(tmp_path))
+
+
+def test_pairs_without_labels(tmp_path):
+    for name in ('01D.png', '02N.png', 'x.png'):
+        touch(tmp_path / 'vi' / name)
+        touch(tmp_path / 'ir' / name.replace('.png', '.tif'))
+    dataset = RGBThermalPairs(str(tmp_path), domain_of=dict(D='day', N='night'))
+    info = [dataset.get_data_info(i) for i in range(3)]
+    assert [item.get('domain') for item in info] == ['day', 'night', None]
+    assert info[1]['thermal_path'].endswith('ir/02N.tif') and 'seg_map_path' not in info[1]
+    assert len(dataset.metainfo['palette']) == len(dataset.metainfo['classes']) == 13
+    (tmp_path / 'ir/x.tif').unlink()
+    with pytest.raises(DataError, match='1 image.* lack a partner: x; add or remove it'):
+        RGBThermalPairs(str(tmp_path))
 
 
 def test_label_maps_list_every_id_once():

@@ -232,6 +232,9 @@ def test_arguments_of_a_test_run(tmp_path):
     engine_toy.write_config(tmp_path, default_hooks=dict(visualization=dict(type='mmdet.DetVisualizationHook')))
     drawn = config('--show', '--show-dir', 'out').default_hooks.visualization
     assert drawn.draw and drawn.show and drawn.test_out_dir == 'out'
+    engine_toy.write_config(tmp_path, default_hooks=dict(visualization=dict(type='mmseg.SegVisualizationHook')))
+    drawn = config('--show-dir', 'out')
+    assert drawn.visualizer.save_dir == 'out' and 'test_out_dir' not in drawn.default_hooks.visualization
     gone = make_test_parser().parse_args([str(path), 'gone.pth'])
     assert 'gone.pth' in line_of(lambda: make_test_config(gone), CheckpointError)
 

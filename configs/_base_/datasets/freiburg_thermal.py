@@ -27,6 +27,14 @@ test_pipeline = [
     dict(type='mmseg.PackSegInputs', meta_keys=meta_keys),
 ]
 
+# What tools/dataset_converters/pseudo_labels.py has a teacher label: whole frames, in the size of the files.
+pseudo_label_pipeline = [
+    dict(type='mmweather.LoadRGBThermal', depth=16),
+    dict(type='mmseg.Resize', scale=(960, 320), keep_ratio=False),
+    dict(type='mmseg.PackSegInputs', meta_keys=meta_keys),
+]
+pseudo_label_dataset = dict(type='mmweather.FreiburgThermal', data_root=data_root, split='train', labelled=())
+
 # Half of each batch is day, half night: 8 frames of each.
 train_dataloader = dict(
     batch_size=16,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor
 
@@ -78,5 +79,12 @@ class RGBThermalPreprocessor(SegDataPreProcessor):
         samples = data.get('data_samples') or [None] * len(data['inputs'])
         clipped = [self._clip(image, sample) for image, sample in zip(data['inputs'], samples, strict=True)]
         data = super().forward({**data, 'inputs': clipped}, training)
+        # Labels are padded by mmseg; a certainty beside them counts nothing there.
+        height, width = data['inputs'].shape[2:]
+        for sample in data['data_samples'] or () if training else ():
+            certain = sample.get('certainty')
+            if certain is not None and certain.shape != (height, width):
+                padded = F.pad(certain, (0, width - certain.shape[1], 0, height - certain.shape[0]))
+                sample.set_field(padded, 'certainty', dtype=Tensor)
         data['inputs'] = data['inputs'][:, self.channels]
         return data

@@ -1,12 +1,15 @@
-"""HeatNet's encoder as a backbone for mmseg."""
+"""HeatNet's networks as backbones for mmseg."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from torch import Tensor, nn
 
 from mmweather.registry import MODELS
 
 from .pspnet import DualResNet
+from .resnext import HeatNetResNeXt
 
 
 def init_published(module: nn.Module) -> None:
@@ -51,3 +54,28 @@ class HeatNetEncoder(DualResNet):
         Pooled stem and layer 1 at stride 4 (of two streams both, concatenated), layers 2, 3 and 4 at stride 8.
         """
         return tuple(reversed(super().forward(*image.split(self.split, 1))))
+
+
+@MODELS.register_module()
+class HeatNetResNeXtBackbone(HeatNetResNeXt):
+    """HeatNet's ResNeXt, decoder and all, on images of stacked channels; ``mmweather.HeatNetLogitsHead`` ends it.
+
+    Arguments are those of :class:`~mmweather.models.heatnet.resnext.HeatNetResNeXt`.
+    """
+
+    def __init__(self, in_channels: int = 3, thermal_channels: int = 1, **kwargs: Any) -> None:
+        super().__init__(in_channels, thermal_channels, **kwargs)
+        self.split = (in_channels, thermal_channels) if thermal_channels else (in_channels, )
+
+    def init_weights(self) -> None:
+        """The published initialisation."""
+        init_published(self)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(B, in + thermal channels, H, W) to feature maps, logits and, with a certainty branch, its map.
+
+        Pooled stem and module 2 at stride 4, modules 3 and 4 and the pyramid beside the pooled skip at stride 8, the
+        logits (B, classes, 4 ceil(H / 4), 4 ceil(W / 4)), the certainty branch (B, 1, ...) in [0, 1], 0 for certain.
+        """
+        _, features, *uncertain = super().forward(*image.split(self.split, 1))
+        return (*reversed(features), *uncertain)

@@ -73,6 +73,8 @@ def _first_conv(state: StateDict, stem: str) -> str:
 def resnext_options(state: StateDict) -> dict[str, Any]:
     """Constructor arguments of :class:`HeatNetResNeXt`, read from the shapes of a bare segmentor's state dict.
 
+    Keys may be the published ones or ours.
+
     Raises:
         CheckpointError: keys that every published ResNeXt has are missing.
     """
@@ -87,7 +89,8 @@ def resnext_options(state: StateDict) -> dict[str, Any]:
             blocks=tuple(_count(state, f'mod{i}_1.') for i in range(2, 6)),
             width=width,
             groups=grouped.shape[0] // grouped.shape[1],
-            pyramid=state['aspp.fuse_conv.conv1.weight'].shape[0],
+            pyramid=state['aspp.project.0.weight' if 'aspp.project.0.weight' in state else
+                          'aspp.fuse_conv.conv1.weight'].shape[0],
             certainty='up_seg_2_cert.weight' in state)
     except KeyError as error:
         raise CheckpointError(f"the state dict has no key {error}: not a HeatNet ResNeXt checkpoint; give the "
@@ -240,4 +243,23 @@ def load_pspnet(path: str) -> HeatNetPSPNet:
         state = network_keys(state)
     network = HeatNetPSPNet(**segmentor_options(state))
     load_into(network, state, path)
+    return network
+
+
+def load_teacher(path: str) -> HeatNetPSPNet | HeatNetResNeXt:
+    """A network from a checkpoint of ``mmweather.HeatNet``, of a network alone, or a published one.
+
+    Critics in a published checkpoint are left out.
+
+    Raises:
+        CheckpointError: the file cannot be read or holds another network.
+    """
+    state = unwrap_state_dict(load_checkpoint(path))
+    for prefix in ('trgb_segnet.', 'backbone.'):
+        if f'{prefix}up_seg_2.weight' in state:
+            state = _part(state, prefix)
+    if 'up_seg_2.weight' not in state:
+        return load_pspnet(path)
+    network = HeatNetResNeXt(**resnext_options(state))
+    load_into(network, resnext_state(state) if 'aspp.fuse_conv.conv1.weight' in state else state, path)
     return network

@@ -17,7 +17,7 @@ from mmweather.models.common.domains import group_by_domain, take
 from mmweather.registry import MODELS
 
 from .losses import certainty, segmentation_loss
-from .official import load_pspnet
+from .official import load_teacher
 
 #: Channels of the stacked image that each modality takes.
 CHANNELS = {('rgb', 'thermal'): slice(0, 4), ('rgb', ): slice(0, 3), ('thermal', ): slice(3, 4)}
@@ -54,9 +54,11 @@ class HeatNet(EncoderDecoder):
         decode_head: config of the head.
         modalities: which channels of the image the network sees: ``('rgb', 'thermal')``, ``('rgb',)`` or
             ``('thermal',)``.
-        teacher: checkpoint of a HeatNet PSPNet, ours or published, that supervises samples without labels; how many
-            channels it sees is read from its weights. It is not part of this model's state dict.
-        weight_by_certainty: weight the teacher's classes by its certainty.
+        teacher: checkpoint of a HeatNet PSPNet or ResNeXt, ours or published, that supervises samples without labels;
+            how many channels it sees is read from its weights. It is not part of this model's state dict.
+        weight_by_certainty: weight the teacher's classes by its certainty: the greatest probability, or what its
+            certainty branch says where it has one. Labels that were written beforehand are weighted by the
+            ``certainty`` of their samples (``mmweather.PackTeacherLabels``).
         published_certainty: apply softmax twice in the certainty.
         published_teacher_mode: run the teacher in training mode: dropout is on and its statistics drift.
         bn_test: ``'running'``, or ``'batch'`` to test with the statistics of each image, which published weights need
@@ -66,7 +68,7 @@ class HeatNet(EncoderDecoder):
 
     Raises:
         ConfigError: unknown ``modalities`` or ``bn_test``.
-        CheckpointError: when training starts: ``teacher`` is no HeatNet PSPNet.
+        CheckpointError: when training starts: ``teacher`` is no HeatNet network.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, modalities: Sequence[str] = ('rgb', 'thermal'),
@@ -102,7 +104,7 @@ class HeatNet(EncoderDecoder):
     def _read_teacher(self) -> None:
         # Not in the constructor: testing needs no teacher, whose file may be elsewhere.
         if self._teacher_file and not self._teacher:
-            self.set_teacher(load_pspnet(self._teacher_file))
+            self.set_teacher(load_teacher(self._teacher_file))
 
     @property
     def supervises_unlabelled(self) -> bool:
@@ -110,19 +112,22 @@ class HeatNet(EncoderDecoder):
         return bool(self._teacher or self._teacher_file)
 
     @torch.no_grad()
-    def teach(self, inputs: Tensor) -> Tensor:
-        """The teacher's logits for images of four channels, (B, 4, H, W)."""
+    def teach(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's judgement of images of four channels, (B, 4, H, W): logits, and its certainty (B, h, w)."""
         self._read_teacher()
         teacher, = self._teacher
         first = next(part for part in teacher.modules() if isinstance(part, nn.Conv2d))
         if first.weight.device != inputs.device:
             teacher.to(inputs.device)
         streams = getattr(getattr(teacher, 'feats', None), 'streams', ('', ))
-        if len(streams) == 2:
+        if len(streams) == 2 or getattr(teacher, 'two_streams', False):
             output = teacher(*inputs.split((3, 1), 1))
         else:
             output = teacher(inputs[:, _BY_COUNT[first.in_channels]] if inputs.shape[1] == 4 else inputs)
-        return output if isinstance(output, Tensor) else output[0]
+        logits, _, *uncertain = (output, None) if isinstance(output, Tensor) else output
+        if uncertain:  # a certainty branch, which tells the contrary
+            return logits, 1 - uncertain[0][:, 0].float()
+        return logits, certainty(logits.float(), self.published_certainty)
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Features of the channels that the modalities name; an image that has only those is taken as it is."""
@@ -148,23 +153,36 @@ class HeatNet(EncoderDecoder):
     def _domain_loss(self, inputs: Tensor, samples: Sequence[Any]) -> dict[str, Tensor]:
         labelled = ['gt_sem_seg' in sample for sample in samples]
         if all(labelled):
-            return super().loss(inputs, samples)
+            certain = [sample.get('certainty') for sample in samples]
+            if not self.weight_by_certainty or any(value is None for value in certain):
+                return super().loss(inputs, samples)
+            label = torch.stack([sample.gt_sem_seg.data for sample in samples]).squeeze(1)
+            return self._teacher_loss(inputs, label, torch.stack(certain), self.decode_head.ignore_index)
         if any(labelled):
             raise ConfigError("HeatNet: a domain's samples must all have labels or none; give the data set one of both "
                               'by domain')
         if not self.supervises_unlabelled:
             raise ConfigError(f"sample '{samples[0].get('img_path', '?')}' has no label and HeatNet no teacher: set "
                               'model.teacher, or train on labelled samples alone')
-        judged = self.teach(inputs)
-        logits = self.decode_head(self.extract_feat(inputs))
-        if judged.shape[2:] != logits.shape[2:]:
-            judged = resize(judged, logits.shape[2:], mode='bilinear', align_corners=False)
-        certain = certainty(judged.float(), self.published_certainty)
+        judged, certain = self.teach(inputs)
         if self.weight_by_certainty:
             for sample, value in zip(samples, certain, strict=True):
                 sample.set_field(value, 'certainty', dtype=Tensor)
-        weight = certain if self.weight_by_certainty else None
-        return {'teacher.loss_ce': segmentation_loss(logits.float(), judged.argmax(1), weight)}
+        return self._teacher_loss(inputs, judged, certain if self.weight_by_certainty else None)
+
+    def _teacher_loss(self, inputs: Tensor, judged: Tensor, certain: Tensor | None,
+                      ignore_index: int | None = None) -> dict[str, Tensor]:
+        """Cross-entropy against a teacher's logits (B, C, h, w), or its labels (B, H, W)."""
+        logits = self.decode_head(self.extract_feat(inputs)).float()
+        size = logits.shape[2:]
+        if judged.ndim == 3 and judged.shape[1:] != size:  # labels cannot be resized smoothly, logits can
+            logits = resize(logits, judged.shape[1:], mode='bilinear', align_corners=False)
+        elif judged.ndim == 4 and judged.shape[2:] != size:
+            judged = resize(judged, size, mode='bilinear', align_corners=False)
+            if certain is not None:
+                certain = resize(certain[:, None], size, mode='bilinear', align_corners=False)[:, 0]
+        label = judged.argmax(1) if judged.ndim == 4 else judged
+        return {'teacher.loss_ce': segmentation_loss(logits, label, certain, ignore_index)}
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
         if self.training and self.published_teacher_mode and self.supervises_unlabelled and data_samples and not any(

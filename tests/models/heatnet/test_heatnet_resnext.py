@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from mmweather.apis.official import from_official, published_forward
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.models.heatnet.critic import ResNetCritic
+from mmweather.models.heatnet.official import load_teacher
 from mmweather.models.heatnet.resnext import HeatNetResNeXt
+from mmweather.registry import MODELS
 
 SMALL = dict(num_classes=3, blocks=(1, 1, 2, 1), width=4, groups=2, pyramid=6)
 
@@ -111,3 +115,64 @@ def test_a_resnet_critic_is_recognised_by_its_shapes(depth):
         ResNetCritic(5, 20)
     with pytest.raises(CheckpointError, match='no ResNet critic has'):
         from_official('heatnet/critic_resnet18_in13', {'conv1.weight': torch.zeros(64, 5, 7, 7)})
+
+
+def segmentor(**options):
+    return MODELS.build(dict(
+        type='mmweather.HeatNet', modalities=('thermal', ),
+        backbone=dict(type='mmweather.HeatNetResNeXtBackbone', in_channels=1, thermal_channels=0, certainty=True,
+                      **SMALL),
+        decode_head=dict(type='mmweather.HeatNetLogitsHead', num_classes=3, certainty_index=6), **options))
+
+
+def labelled(label: torch.Tensor) -> list[SegDataSample]:
+    samples = [SegDataSample(metainfo=dict(img_path='a.png', ori_shape=(32, 48), img_shape=(32, 48))) for _ in label]
+    for sample, one in zip(samples, label, strict=True):
+        sample.gt_sem_seg = PixelData(data=one[None])
+    return samples
+
+
+def test_as_a_segmentor_it_learns_classes_and_how_far_they_are_from_the_labels():
+    torch.manual_seed(0)
+    model = segmentor()
+    model.init_weights()
+    image, label = torch.randn(2, 1, 32, 48), torch.randint(0, 3, (2, 32, 48))
+    label[:, :8] = 255
+    losses = model(image, labelled(label), mode='loss')
+    assert set(losses) == {'decode.loss_ce', 'decode.loss_certainty'}
+    with torch.no_grad():
+        logits, _, uncertain = HeatNetResNeXt.forward(model.backbone, image)
+        assert torch.equal(model(image, mode='tensor'), logits)
+    right = logits.softmax(1).gather(1, label.where(label < 3, 0)[:, None])[:, 0]
+    wanted = 10 * (uncertain[:, 0] - (1 - right))[:, 8:].square().mean()
+    torch.testing.assert_close(losses['decode.loss_certainty'].detach(), wanted)
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_its_checkpoint_and_a_published_one_are_teachers_whose_branch_is_the_certainty(tmp_path):
+    torch.manual_seed(1)
+    model = segmentor().eval()
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'ours.pth')
+    plain = HeatNetResNeXt(1, 0, certainty=True, **SMALL).eval()
+    plain.load_state_dict(model.backbone.state_dict())
+    torch.save({'state_dict': {f'module.trgb_segnet.{k}': v for k, v in published(plain).items()}},
+               tmp_path / 'theirs.pth')
+    image = torch.randn(2, 4, 32, 48)
+    with torch.no_grad():
+        logits, _, uncertain = plain(image[:, 3:])
+    for name in ('ours.pth', 'theirs.pth'):
+        assert isinstance(load_teacher(str(tmp_path / name)), HeatNetResNeXt)
+        student = segmentor(teacher=str(tmp_path / name))
+        judged, certain = student.teach(image)
+        torch.testing.assert_close(judged, logits)
+        torch.testing.assert_close(certain, 1 - uncertain[:, 0])
+
+
+def test_a_published_certainty_loss_mixes_the_images_of_a_batch():
+    torch.manual_seed(2)
+    model = segmentor()
+    image, batch = torch.randn(2, 1, 32, 48), labelled(torch.randint(0, 3, (2, 32, 48)))
+    apart = model(image, batch, mode='loss')['decode.loss_certainty']
+    model.decode_head.published_certainty_loss = True
+    assert model(image, batch, mode='loss')['decode.loss_certainty'] != apart

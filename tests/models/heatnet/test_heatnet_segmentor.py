@@ -116,6 +116,30 @@ def test_the_teacher_judges_the_night_by_what_its_weights_see(teacher_file):
     assert 'certainty' not in batch[0]
 
 
+def test_stored_labels_and_certainty_give_the_loss_of_the_teacher_itself(teacher_file):
+    path, plain = teacher_file
+    torch.manual_seed(2)
+    model = MODELS.build(config(teacher=str(path)))
+    image, batch = torch.randn(2, 4, 32, 48), samples(['night', 'night'])
+    wanted = model(image, batch, mode='loss')['teacher.loss_ce']
+    stored = samples(['night', 'night'])
+    with torch.no_grad():
+        certain, classes = plain(image[:, 3:])[0].softmax(1).max(1)
+    for i, sample in enumerate(stored):
+        sample.gt_sem_seg = PixelData(data=classes[i:i + 1])
+        sample.set_field(certain[i], 'certainty', dtype=torch.Tensor)
+    model.set_teacher(None)
+    torch.testing.assert_close(model(image, stored, mode='loss')['teacher.loss_ce'], wanted)
+    # Ignored pixels are out of the mean: half of the image gives the mean over the other half.
+    logits = model(image, mode='tensor')
+    losses = torch.nn.functional.cross_entropy(logits, classes, reduction='none') * certain
+    for sample in stored:
+        sample.gt_sem_seg.data[:, :16] = 255
+    torch.testing.assert_close(model(image, stored, mode='loss')['teacher.loss_ce'], losses[:, 16:].mean())
+    model.weight_by_certainty = False
+    assert set(model(image, stored, mode='loss')) == {'decode.loss_ce'}
+
+
 def test_the_teacher_stays_as_it_is_unless_as_published(teacher_file):
     path, _ = teacher_file
     for published in (False, True):

@@ -1,5 +1,6 @@
 # HeatNet in small on the mini set (mmweather prepare mini data/mini --only freiburg-thermal): a narrow two-stream
-# network, labels by day, one critic on the logits.
+# network, labels by day, one critic on the logits. Every second iteration trains the critic, so the segmentor has 1,000
+# updates, as many as in the recipes without critics.
 _base_ = './heatnet_rgbt-late_4xb2-100k_freiburg.py'
 
 data_root = 'data/mini/freiburg_thermal'
@@ -21,6 +22,11 @@ test_pipeline = [
     dict(type='mmweather.LoadLabelMap'),
     dict(type='mmseg.PackSegInputs', meta_keys=_base_.meta_keys),
 ]
+pseudo_label_pipeline = [
+    dict(type='mmweather.LoadRGBThermal', depth=16),
+    dict(type='mmseg.PackSegInputs', meta_keys=_base_.meta_keys),
+]
+pseudo_label_dataset = dict(data_root=data_root)
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
     batch_size=4, dataset=dict(dataset=dict(data_root=data_root, part=None, pipeline=train_pipeline)), **loader)
@@ -32,10 +38,10 @@ test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline)
 
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [
-    dict(type='mmengine.PolyLR', by_epoch=False, begin=0, end=1000, power=0.9, eta_min=1e-6)
+    dict(type='mmengine.PolyLR', by_epoch=False, begin=0, end=2000, power=0.9, eta_min=1e-6)
 ]
-train_cfg = dict(max_iters=1000, val_interval=250)
-default_hooks = dict(checkpoint=dict(interval=250))
+train_cfg = dict(max_iters=2000, val_interval=500)
+default_hooks = dict(checkpoint=dict(interval=500))
 
 # The terminal shows a progress bar in place of the log, which is in the work directory.
 custom_hooks = [*_base_.custom_hooks, dict(type='mmweather.ProgressBarHook')]
