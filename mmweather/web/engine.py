@@ -126,7 +126,7 @@ class Engine:
             words.append(f"Takes two pictures of one size: {' and '.join(self.inputs(label)).lower()}.")
         if inferencer.classes:
             shown = ', '.join(inferencer.classes[:12])
-            words.append(f"Classes: {shown}{' ...' if len(inferencer.classes) > 12 else ''}.")
+            words.append(f"Classes: {shown}{' and more' if len(inferencer.classes) > 12 else ''}.")
         if inferencer.entry is not None:
             words.append(f'Status: {inferencer.entry.status}.')
         return ' '.join(words)

@@ -6,6 +6,8 @@ import functools
 import html
 import itertools
 import logging
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +27,16 @@ CSS = """
 """
 _HEADS = {3: ('object', 'score', 'left, top, right, bottom'), 2: ('class', 'share of the picture')}
 _MOST_ROWS = 100
+KEPT = 3600
+"""Seconds after which uploads and results are deleted."""
 
 
 def build_page(engine: Engine, folder: Path) -> gr.Blocks:
     """The page of an engine; results to download are written into ``folder``."""
     handlers = _Handlers(engine, folder)
     first = next(iter(engine.choices))
-    # Uploads and results are deleted an hour after they were made.
-    with gr.Blocks(title='mmweather', analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    # Gradio looks as often as every minute and deletes what it keeps: uploads, and copies of results.
+    with gr.Blocks(title='mmweather', analytics_enabled=False, delete_cache=(min(60, KEPT), KEPT)) as page:
         limits = engine.limits
         gr.Markdown('# mmweather\nClear sight in rain, fog, dust, night and cloud. Pictures of at most '
                     f'{limits.megabytes:g} MB and {limits.megapixels:g} megapixels; they stay on the machine that runs '
@@ -146,6 +150,7 @@ class _Handlers:
     def run(self, label: str, picture: str | None, partner: str | None, score: float) -> list[Any]:
         """The button: the answer and its files."""
         answer = self.engine.run(label, [picture, partner], score)
+        self._forget_old_results()
         folder = self.folder / f'{next(self._numbers):06d}'
         stem = Path(picture or 'picture').stem
         files = {'download': write_image(folder / f'{stem}_{self.engine.load(label).task}.png', answer.picture)}
@@ -157,6 +162,11 @@ class _Handlers:
                  for name in ('clean', 'boxes')]
         return [_plain(answer.summary), _HIDDEN(), (answer.before, answer.after),
                 gr.update(value=str(files['download']), interactive=True), *extra, _table(answer)]
+
+    def _forget_old_results(self) -> None:
+        for folder in self.folder.glob('*'):
+            if time.time() - folder.stat().st_mtime > KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _table(answer: Answer) -> str:

@@ -21,8 +21,12 @@ def frame_of(number: int, height: int, width: int) -> np.ndarray:
 def make_video(path: Path, count: int = 30, size: tuple[int, int] = (48, 64), rate: Fraction | int = 25,
                codec: str = 'libx264', sound: str | None = 'aac', seconds: float | None = None,
                times: list[int] | None = None, clock: Fraction | None = None, rotation: int = 0, hflip: bool = False,
-               matrix: int = 2, options: dict[str, str] | None = None, container: str | None = None) -> Path:
-    """Write ``count`` frames and a tone of 440 Hz of ``seconds`` (as long as the frames if None)."""
+               matrix: int = 2, options: dict[str, str] | None = None, container: str | None = None, delay: float = 0,
+               tracks: int = 1) -> Path:
+    """Write ``count`` frames and, ``delay`` seconds later, ``tracks`` tones of 440 Hz.
+
+    They last ``seconds``, as long as the frames if None.
+    """
     height, width = size
     with av.open(str(path), 'w', format=container) as out:
         video = out.add_stream(codec, rate=rate, options=options or {})
@@ -31,9 +35,8 @@ def make_video(path: Path, count: int = 30, size: tuple[int, int] = (48, 64), ra
         video.codec_context.colorspace = matrix
         if rotation or hflip:
             video.set_display_rotation(rotation, hflip=hflip)
-        tone = None
-        if sound:
-            tone = out.add_stream(sound, rate=48000)
+        tones = [out.add_stream(sound, rate=48000) for _ in range(tracks if sound else 0)]
+        for tone in tones:
             tone.codec_context.layout = 'mono'
         for number in range(count):
             picture = av.VideoFrame.from_ndarray(frame_of(number, height, width), format='rgb24')
@@ -44,13 +47,13 @@ def make_video(path: Path, count: int = 30, size: tuple[int, int] = (48, 64), ra
             out.mux(video.encode(picture))
         if count:
             out.mux(video.encode(None))
-        if tone is not None:
+        for tone in tones:
             samples = round(48000 * (count / rate if seconds is None else seconds))
             wave = np.sin(2 * np.pi * 440 / 48000 * np.arange(samples))
             for start in range(0, samples, 1024):
                 part = (wave[None, start:start + 1024] * 20000).astype(np.int16)
                 chunk = av.AudioFrame.from_ndarray(part, format='s16', layout='mono')
-                chunk.sample_rate, chunk.pts, chunk.time_base = 48000, start, Fraction(1, 48000)
+                chunk.sample_rate, chunk.pts, chunk.time_base = 48000, start + round(48000 * delay), Fraction(1, 48000)
                 out.mux(tone.encode(chunk))
             out.mux(tone.encode(None))
     return path

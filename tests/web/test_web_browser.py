@@ -44,7 +44,7 @@ socket.socket.connect = connect
 '''
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
     """What it returns once that is true; faults of a page that is being redrawn are passed over."""
     from selenium.common.exceptions import WebDriverException
 

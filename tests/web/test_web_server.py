@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +91,25 @@ def test_files_of_the_machine_are_not_served(client, tmp_path):
 def test_large_uploads_are_refused_by_the_server_too(client):
     assert client.post('/gradio_api/upload', files={'files': ('a.png', bytes(50_000))}).status_code == 200
     assert client.post('/gradio_api/upload', files={'files': ('a.png', bytes(200_000))}).status_code == 413
+
+
+def test_uploads_and_results_are_deleted_after_a_while(stand_ins, handlers, picture, tmp_path, monkeypatch):
+    from starlette.testclient import TestClient
+
+    from mmweather.web import page
+
+    monkeypatch.setattr(page, 'KEPT', 1)
+    with TestClient(build_app(stand_ins, tmp_path / 'web'), base_url='http://127.0.0.1') as client:
+        upload = Path(client.post('/gradio_api/upload', files={'files': ('a.png', bytes(500))}).json()[0])
+        assert upload.is_relative_to(tmp_path / 'web' / 'uploads') and upload.is_file()
+        until = time.monotonic() + 30
+        while upload.exists():
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    first = Path(handlers.run('restore', picture, None, 0.3)[3]['value'])
+    os.utime(first.parent, (0, 0))
+    second = Path(handlers.run('restore', picture, None, 0.3)[3]['value'])
+    assert second.is_file() and not first.parent.exists()
 
 
 def test_without_gradio_the_line_names_the_extra(stand_ins, tmp_path, monkeypatch):

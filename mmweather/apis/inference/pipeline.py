@@ -61,7 +61,10 @@ class Pipeline:
         self.four_channels = _name(first) == 'LoadRGBThermal'
         self.thermal_depth = first.get('depth') if self.four_channels else None
         self._float = bool(first.get('to_float32'))
-        kept = [step for step in steps if not _name(step).startswith('Load') and _name(step) not in _SCORING]
+        kept = [dict(step) for step in steps if not _name(step).startswith('Load') and _name(step) not in _SCORING]
+        if any(_name(step) in _SCORING for step in steps):
+            # A fixed size suits the frames of the benchmark, and would distort others.
+            kept = [{**step, 'keep_ratio': True} if _name(step) == 'Resize' else step for step in kept]
         self._scope = scope_of(config, toolbox)
         with DefaultScope.overwrite_default_scope(self._scope), config_errors(config):
             importlib.import_module(f'{toolbox}.datasets.transforms')
