@@ -15,8 +15,6 @@ from mmweather.utils.video import VideoWriter, is_video_file, open_video
 av = pytest.importorskip('av', reason="videos need PyAV: pip install 'mmweather[video]'")
 from video_files import facts, frame_of, make_video  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def error_line(*, path: Path) -> str:
     with pytest.raises(DataError) as caught:
