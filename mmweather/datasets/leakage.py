@@ -79,8 +79,10 @@ def shared_by_loaders(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     from ..registry import DATASETS
     by_domain: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for name in ('train', 'val', 'test'):
-        loader = config.get(f'{name}_dataloader') or {}
-        for one in innermost(loader.get('dataset') or {}):
+        loaders = config.get(f'{name}_dataloader') or {}
+        # mmagic tests on several sets by a list of loaders.
+        loaders = loaders if isinstance(loaders, (list, tuple)) else [loaders]
+        for one in (one for loader in loaders for one in innermost(loader.get('dataset') or {})):
             kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
             if not hasattr(kind, 'scene_names') or not getattr(kind, 'scene_is_stem', True):
                 continue

@@ -212,6 +212,25 @@ def test_weather_on_the_target_makes_the_restorers_input(restorer, tmp_path):
         measure_robustness(config, weights, tmp_path / 'other', ['rain'], [1], source='depth')
 
 
+@pytest.mark.slow
+def test_a_stock_restorer_on_several_sets_without_training_data(tmp_path):
+    """mmagic's loop over several sets returns nothing and its drawing hook asks for the training's iteration."""
+    for folder in ('lq', 'gt'):
+        pictures(tmp_path / folder, 2)
+    config = Config.fromfile(_stock('mmagic', 'nafnet/nafnet_c64eb2248mb12db2222_8xb8-lr1e-3-400k_sidd.py'))
+    config.model.generator.update(mid_channels=4, enc_blk_nums=[1], middle_blk_num=1, dec_blk_nums=[1])
+    config.test_dataloader = [loader(dict(
+        type='BasicImageDataset', metainfo=dict(dataset_type=name), data_root=str(tmp_path),
+        data_prefix=dict(img='lq', gt='gt'), filename_tmpl=dict(img='{}', gt='{}'),
+        pipeline=config.val_dataloader.dataset.pipeline)) for name in 'ab']
+    config.test_evaluator = [dict(type='Evaluator', metrics=[dict(type='PSNR', prefix=name)]) for name in 'ab']
+    config.test_cfg = dict(type='MultiTestLoop')
+    found = measure_robustness(*build(config, tmp_path / 'nafnet.py'), tmp_path / 'out', ['dust'], [5], source='gt')
+    assert found.metric == 'a/PSNR' and set(found.clean) == {'a/PSNR', 'b/PSNR'}
+    assert found.value('dust', 5) < found.clean['a/PSNR']
+    assert [path.name for path in (tmp_path / 'out').rglob('*.png')] == ['robustness.png']  # no drawn results
+
+
 def test_where_the_step_goes():
     steps = [dict(type='mmagic.LoadImageFromFile', key='gt'),
              dict(type='mmagic.LoadImageFromFile', key='img', channel_order='rgb'), dict(type='mmagic.PackInputs')]

@@ -44,6 +44,14 @@ def test_a_config_is_seen_through_its_wrappers_and_without_files(tmp_path, wrap)
         refuse_leaking_config(leaking)
 
 
+def test_tests_on_several_sets_are_all_looked_at(tmp_path):
+    several = config(tmp_path / 'nowhere', {'train': ['ROIs1158_spring_106', 'ROIs1158_spring_1']})
+    several.test_dataloader = [dict(dataset=dict(type='mmagic.BasicImageDataset')), several.test_dataloader]
+    assert set(shared_by_loaders(several)) == {'ROIs1158_spring_106'}
+    several.test_dataloader = several.test_dataloader[:1]
+    refuse_leaking_config(several)
+
+
 def test_validating_on_the_test_images_is_no_leak_into_training(tmp_path):
     both = config(tmp_path, 'published')
     both.val_dataloader = both.test_dataloader

@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from mmweather.apis.official import from_official
 from mmweather.errors import CheckpointError
 from mmweather.models.heatnet.critic import DomainCritic
-from mmweather.models.heatnet.pspnet import Bottleneck, HeatNetPSPNet, PyramidPooling
+from mmweather.models.heatnet.pspnet import (
+    Bottleneck,
+    HeatNetPSPNet,
+    PyramidPooling,
+    UpBlock,
+    doubled_conv,
+)
 
 SMALL = dict(width=4, num_classes=5, blocks=(1, 2, 2, 1))
 
@@ -23,6 +29,31 @@ def test_pyramid_equals_convolving_after_the_upsampling():
     maps = [F.interpolate(stage(x), (7, 11), mode='bilinear') for stage in module.stages]
     wanted = F.relu(module.bottleneck(torch.cat((*maps, x), 1)))
     torch.testing.assert_close(module(x), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(5, 7), (1, 4), (1, 1)])
+def test_the_taps_on_the_small_map_are_the_convolution_of_the_doubled_one(size):
+    """Values and gradients, at the rims as well: bilinear doubling repeats the rim, the convolution pads with zeros."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    conv = torch.nn.Conv2d(6, 4, 3, padding=1, dtype=torch.float64)
+    found = doubled_conv(x, conv.weight, conv.bias)
+    wanted = conv(F.interpolate(x, scale_factor=2, mode='bilinear'))
+    torch.testing.assert_close(found, wanted)
+    pull = torch.randn_like(wanted)
+    for a, b in zip(*(torch.autograd.grad(y, (x, *conv.parameters()), pull) for y in (found, wanted)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_wide_up_blocks_take_the_taps_and_give_the_same(monkeypatch):
+    torch.manual_seed(0)
+    block, x = UpBlock(UpBlock.WIDE, 3), torch.randn(2, UpBlock.WIDE, 4, 5)
+    block.eval()
+    with torch.no_grad():
+        found = block(x)
+        monkeypatch.setattr(UpBlock, 'WIDE', UpBlock.WIDE + 1)
+        monkeypatch.setattr('mmweather.models.heatnet.pspnet.doubled_conv', None)  # would fail if it were called
+        torch.testing.assert_close(found, block(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(('height', 'width'), [(33, 50), (64, 40), (1, 9)])
