@@ -8,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.mmweather-setup
 INPUTS := setup.py pyproject.toml $(wildcard requirements/*.txt)
-REQS   := core restore detect segment geo video web docs dev
+REQS   := core restore detect segment geo video web export docs dev
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c requirements/constraints.txt
 
 export PYTHONUNBUFFERED = 1

@@ -344,6 +344,26 @@ def test_an_installed_package_reads_its_own_folder(tmp_path, monkeypatch):
     assert model_index.index_root() == (package / '.mim').resolve()
 
 
+@pytest.mark.parametrize('linked', [False, True], ids=['wheel', 'editable'])
+def test_weights_are_found_in_a_wheel_and_beside_the_links_of_an_editable_install(tmp_path, monkeypatch, linked):
+    package = tmp_path / 'mmweather'
+    (package / 'apis').mkdir(parents=True)
+    (package / '.mim').mkdir()
+    # An install from before there were weights has no link to them.
+    home = tmp_path if linked else package / '.mim'
+    (home / 'blur.py').write_text("model = dict(type='mmweather.IndexTestBlur')\n")
+    (home / 'metafile.yml').write_text('Collections: [{Name: B}]\nModels: [{Name: blur, In Collection: B, '
+                                       'Config: blur.py, Weights: weights/blur.safetensors}]\n')
+    (home / 'model-index.yml').write_text('Import: [metafile.yml]\n')
+    if linked:
+        for name in ('blur.py', 'metafile.yml', 'model-index.yml'):
+            (package / '.mim' / name).symlink_to(tmp_path / name)
+    monkeypatch.setattr(model_index, '__file__', str(package / 'apis' / 'model_index.py'))
+    model = mmweather.get_model('blur')
+    save_state_dict(home / 'weights' / 'blur.safetensors', model.state_dict())
+    assert torch.equal(mmweather.get_model('blur', 'shipped').conv.weight, model.conv.weight)
+
+
 def test_the_shipped_index_is_sound():
     missing = [item for item in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
                if not (ROOT / item).is_file()]

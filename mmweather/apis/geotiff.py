@@ -28,22 +28,13 @@ from .geo.blend import Axis, Blender
 from .geo.journal import Journal, identity_of
 from .geo.output import BLOCK, Part, check_space, check_target, disk_need, free_space, gigabytes
 from .geo.scene import Piece, Scene, crs_name, import_rasterio, open_scene
-from .restore import check_finite, contract_of, device_of, pick_device, predict
+from .restore import bands_of, check_finite, contract_of, device_of, pick_device, predict
 
 #: Side of the windows that ``tile='auto'`` makes, by the contract's word on tiling. Networks of approximate tiling are
 #: trained on patches of about this size, and what attention costs for a pixel grows with the window.
 AUTO_TILE = {'supported': 512, 'approximate': 256}
 #: GDAL's cache of blocks in bytes, at least and at most.
 CACHE = (64 << 20, 1 << 30)
-
-
-def bands_of(model: nn.Module) -> int:
-    """How many bands a model restores: what it or its generator declares as ``out_channels``, else three."""
-    for module in (model, getattr(model, 'generator', None)):
-        count = getattr(module, 'out_channels', None)
-        if isinstance(count, int):
-            return count
-    return 3
 
 
 @dataclass

@@ -36,6 +36,15 @@ def contract_of(model: nn.Module) -> InferenceContract:
     return contract
 
 
+def bands_of(model: nn.Module) -> int:
+    """How many bands a model restores: what it or its generator declares as ``out_channels``, else three."""
+    for module in (model, getattr(model, 'generator', None)):
+        count = getattr(module, 'out_channels', None)
+        if isinstance(count, int):
+            return count
+    return 3
+
+
 def pick_device(name: str | torch.device | None = None) -> torch.device:
     """The device called ``name``; without a name a GPU if there is one.
 

@@ -83,7 +83,7 @@ def _parameters(module: torch.nn.Module) -> int:
 
 def _shapes(model: Any, task: Any, side: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the inputs of one forward pass by name."""
-    from ..apis.geotiff import bands_of
+    from ..apis.restore import bands_of
 
     if task.name == 'restore':
         bands = {'img': bands_of(model), 'sar': 2}

@@ -13,6 +13,7 @@ import mmweather
 from mmweather.apis.inference import sources
 from mmweather.errors import CheckpointError, ConfigError, DataError
 from mmweather.models.common.contract import InferenceContract
+from mmweather.registry import MODELS
 from mmweather.utils.images import read_image, write_image
 
 
@@ -251,6 +252,26 @@ def test_a_model_without_weights_says_what_to_do(tmp_path):
     assert inferencer.entry is None
     image = picture(9, 12)
     assert np.array_equal(inferencer(image)[0].restored, run(model, image)[0].restored)
+
+
+def test_a_model_with_nothing_to_train_needs_no_weights(tmp_path):
+    class Plain(nn.Module):
+        inference_contract = InferenceContract()
+
+        def forward(self, img):
+            return img.flip(1)
+
+    MODELS.register_module(name='InferencePlain', module=Plain, force=True)
+    (tmp_path / 'plain.py').write_text("model = dict(type='mmweather.InferencePlain')\n")
+    image = picture(3, 4)
+    assert np.array_equal(run(tmp_path / 'plain.py', image)[0].restored, image[..., ::-1])
+
+
+def test_a_model_of_satellite_bands_takes_no_picture(tmp_path):
+    model = Negative()
+    model.out_channels = 13
+    with pytest.raises(ConfigError, match='satellite scenes of 13 bands, not pictures'):
+        run(model, picture(3, 4))
 
 
 @pytest.mark.parametrize('arguments, message', [

@@ -9,8 +9,9 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
+from ...errors import ConfigError
 from ...utils.images import read_image, write_image
-from ..restore import as_array, contract_of, read_mode, restore_batch
+from ..restore import as_array, bands_of, contract_of, read_mode, restore_batch
 from .loop import Images, Options
 from .report import Outcome
 
@@ -33,12 +34,24 @@ class Restoring:
         self.inputs = contract_of(model).inputs
 
     def read(self, name: str, file: Path) -> np.ndarray:
-        """Read a picture."""
+        """Read a picture.
+
+        Raises:
+            ConfigError: the model restores scenes of other bands alone.
+        """
+        self._check_bands()
         return read_image(file, read_mode(name))
 
     def take(self, name: str, array: np.ndarray) -> np.ndarray:
-        """Check an array."""
+        """Check an array; see :meth:`read`."""
+        self._check_bands()
         return as_array(name, array)
+
+    def _check_bands(self) -> None:
+        bands = bands_of(self.model)
+        if bands != 3 or 'sar' in self.inputs:
+            raise ConfigError(f"{type(self.model).__name__} restores satellite scenes of {bands} bands"
+                              f"{' with radar' if 'sar' in self.inputs else ''}, not pictures; give GeoTIFFs")
 
     def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
         """Restore pictures of one size."""

@@ -7,14 +7,14 @@ data side and back with the *limited-range* (video) matrix on the network side, 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+import numpy as np
 import torch
 from torch import Tensor
 
 # Rows give Y, Cr, Cb from R, G, B; offsets are added. BT.601 luma, OpenCV's chroma factors.
 _FULL = ((0.299, 0.587, 0.114), (0.713 * (1 - 0.299), -0.713 * 0.587, -0.713 * 0.114),
          (-0.564 * 0.299, -0.564 * 0.587, 0.564 * (1 - 0.114)))
+_FULL_INVERSE = tuple(map(tuple, np.linalg.inv(np.array(_FULL)).tolist()))
 _FULL_OFFSET = (0.0, 128 / 255, 128 / 255)
 # As published; the green factor of Y should read 0.504.
 _PUBLISHED = ((0.257, 0.564, 0.098), (0.439, -0.368, -0.071), (-0.148, -0.291, 0.439))
@@ -22,14 +22,8 @@ _LIMITED_OFFSET = (16 / 255, 128 / 255, 128 / 255)
 _LIMITED_INVERSE = ((1.164, 1.596, 0.0), (1.164, -0.813, -0.392), (1.164, 0.0, 2.017))
 
 
-@lru_cache(maxsize=32)
-def _matrix(rows: tuple, inverse: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
-    matrix = torch.tensor(rows, dtype=torch.float64)
-    return (matrix.inverse() if inverse else matrix).to(device, dtype)
-
-
-def _apply(x: Tensor, rows: tuple, inverse: bool = False) -> Tensor:
-    return torch.einsum('oc,bchw->bohw', _matrix(rows, inverse, x.device, x.dtype), x)
+def _apply(x: Tensor, rows: tuple) -> Tensor:
+    return torch.einsum('oc,bchw->bohw', x.new_tensor(rows), x)
 
 
 def _offset(values: tuple[float, ...], x: Tensor) -> Tensor:
@@ -43,7 +37,7 @@ def rgb_to_ycrcb(rgb: Tensor) -> Tensor:
 
 def ycrcb_to_rgb(ycrcb: Tensor) -> Tensor:
     """Exact inverse of :func:`rgb_to_ycrcb`; not clamped."""
-    return _apply(ycrcb - _offset(_FULL_OFFSET, ycrcb), _FULL, inverse=True)
+    return _apply(ycrcb - _offset(_FULL_OFFSET, ycrcb), _FULL_INVERSE)
 
 
 def published_rgb_to_ycrcb(rgb: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Balance(nn.Module):
         """Fused RGB in [0, 1] and infrared YCrCb in [-1, 1], (B, 3, H, W) each, to (B, 3, H, W) in [1e-4, 1]."""
         x = self.in_conv(torch.cat((fused, infrared), 1))
         x = x + self.conv(x)
-        return (self.out_conv(x) + fused).clamp(1e-4, 1)
+        return (self.out_conv(x) + fused).clamp(1e-4, 1.0)
 
 
 class Adjust(nn.Module):
