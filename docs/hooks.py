@@ -97,11 +97,12 @@ def _weights(entry: Any, root: Path) -> str:
 
 
 def models_table(root: Path = ROOT, method: str | None = None) -> str:
-    """Name, alias, status, weights and results of a method's models, or of all."""
+    """Name, alias, status, weights and results of a method's models, or of all; those with weights first."""
     return table(('model', 'alias', 'status', 'weights', 'results'), [
         (f'`{entry.name}`', f'`{entry.alias}`' if entry.alias else '', entry.status, _weights(entry, root),
          _results(entry))
-        for entry in entries(root) if method in (None, entry.metafile.parent.name)])
+        for entry in sorted(entries(root), key=lambda entry: shipped_file(entry, root) is None)
+        if method in (None, entry.metafile.parent.name)])
 
 
 def shipped_table(root: Path = ROOT) -> str:

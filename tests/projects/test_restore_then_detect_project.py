@@ -53,7 +53,7 @@ class Watch(Hook):
         self.metrics: dict[str, float] = {}
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        self.losses.append({name: float(value) for name, value in outputs.items() if 'loss' in name})
+        self.losses.append({name: float(value.detach()) for name, value in outputs.items() if 'loss' in name})
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         self.metrics = metrics
