@@ -96,8 +96,8 @@ def test_the_metadata_name_command_extras_and_no_toolbox(wheel, names):
         metadata = email.message_from_bytes(archive.read(f'{folder}/METADATA'))
         commands = archive.read(f'{folder}/entry_points.txt').decode()
     assert 'mmweather = mmweather.cli:main' in commands
-    assert set(metadata.get_all('Provides-Extra')) == {'restore', 'detect', 'segment', 'geo', 'export', 'video', 'web',
-                                                       'docs', 'lite', 'dev'}
+    assert set(metadata.get_all('Provides-Extra')) == {
+        'restore', 'detect', 'segment', 'geo', 'video', 'web', 'export', 'docs', 'lite', 'dev'}
     plain = [line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line]
     assert any(line.startswith('mmengine') for line in plain)
     assert not [line for line in plain if re.match(r'mm(cv|agic|det|seg)', line)]

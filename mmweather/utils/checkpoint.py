@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ..compat.safe_load import numpy_globals
 from ..errors import CheckpointError
+from .atomic import write_bytes
 
 _WRAPPERS = ('state_dict', 'params', 'model', 'params_ema')
 _SHOWN = 5
@@ -246,16 +248,13 @@ def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
         metadata: small facts; stored as text in safetensors, under ``meta`` in PyTorch files.
     """
     file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f'.{file.name}.{os.getpid()}.tmp')
-    try:
-        if file.suffix == '.safetensors':
-            from safetensors.torch import save_file
-            # Clones, as safetensors refuses two names of one storage.
-            save_file({key: value.detach().cpu().contiguous().clone() for key, value in state.items()}, temporary,
-                      metadata={'format': 'pt', **{key: json.dumps(value) for key, value in (metadata or {}).items()}})
-        else:
-            torch.save({'state_dict': dict(state), 'meta': dict(metadata or {})}, temporary)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if file.suffix == '.safetensors':
+        from safetensors.torch import save
+        # Clones, as safetensors refuses two names of one storage.
+        data = save({key: value.detach().cpu().contiguous().clone() for key, value in state.items()},
+                    metadata={'format': 'pt', **{key: json.dumps(value) for key, value in (metadata or {}).items()}})
+    else:
+        buffer = io.BytesIO()
+        torch.save({'state_dict': dict(state), 'meta': dict(metadata or {})}, buffer)
+        data = buffer.getvalue()
+    write_bytes(file, data)

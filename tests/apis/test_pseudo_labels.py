@@ -14,6 +14,7 @@ from PIL import Image
 from mmweather.apis.model_index import get_model
 from mmweather.apis.pseudo_labels import companion, write_pseudo_labels
 from mmweather.datasets.freiburg_thermal import FreiburgThermal
+from mmweather.datasets.rgb_thermal_sets import MFTeacherLabels
 from mmweather.datasets.transforms.rgb_thermal import LoadRGBThermal
 from mmweather.errors import ConfigError, DataError
 
@@ -144,6 +145,37 @@ def test_a_certainty_branch_is_asked_where_there_is_one(root, teach):
     wanted = 1 - torch.nn.functional.interpolate(kept[0], SIZE, mode='bilinear')[0, 0].numpy()
     assert np.abs(level - wanted).max() < 0.5 / 255 + 1e-4
     assert np.abs(level - likely).mean() > 0.05
+
+
+def test_an_rgb_teacher_labels_the_day_of_another_set(tmp_path):
+    """Its own loading, the other config's images: MF's files of four channels, of which it sees three."""
+    teacher, data, checkpoint = (tmp_path / name for name in ('rgb.py', 'mf.py', 'rgb.pth'))
+    teacher.write_text("""
+model = dict(
+    type='mmweather.HeatNet', modalities=('rgb', ),
+    data_preprocessor=dict(type='mmseg.SegDataPreProcessor', bgr_to_rgb=True, mean=(90, 90, 90), std=(50, 50, 50)),
+    backbone=dict(type='mmweather.HeatNetEncoder', in_channels=3, thermal_channels=0, width=4, blocks=(1, 1, 1, 1)),
+    decode_head=dict(type='mmweather.HeatNetPSPHead', in_channels=128, channels=16, up_channels=(8, 4, 4), in_index=4))
+pseudo_label_pipeline = [dict(type='mmengine.LoadImageFromFile'), dict(type='mmseg.PackSegInputs')]
+""")
+    data.write_text(
+        f"pseudo_label_dataset = dict(type='mmweather.MFTeacherLabels', data_root='{tmp_path}', labelled=())")
+    rng = np.random.default_rng(1)
+    (tmp_path / 'images').mkdir()
+    for name in ('1D', '2N'):
+        Image.fromarray(rng.integers(0, 256, (*SIZE, 4), np.uint8)).save(tmp_path / f'images/{name}.png')
+    (tmp_path / 'train.txt').write_text('1D\n2N')
+    torch.manual_seed(0)
+    model = get_model(teacher)
+    torch.save({'state_dict': model.state_dict()}, checkpoint)
+    count = write_pseudo_labels(teacher, checkpoint, data, domains=('day', ), labels='labels_from_rgbteacher',
+                                certainty=None, progress=False, device='cpu')
+    assert count == {'written': 1, 'kept': 0}
+    rgb = torch.from_numpy(read(tmp_path / 'images/1D.png')[..., :3].astype(np.float32)).permute(2, 0, 1)
+    with torch.no_grad():
+        wanted = model((rgb[None] - 90) / 50, mode='tensor').argmax(1)[0].numpy()
+    assert (read(tmp_path / 'labels_from_rgbteacher/1D.png') == wanted).mean() > 0.99
+    assert 'seg_map_path' in MFTeacherLabels(data_root=str(tmp_path)).get_data_info(0)
 
 
 def test_mistakes(root, teach, tmp_path):

@@ -1,4 +1,4 @@
-"""HeatNet needs mmseg and nothing else of the toolboxes: it builds and trains where mmagic and mmdet cannot be imported."""
+"""HeatNet needs mmseg alone of the toolboxes: it builds and trains where mmagic and mmdet cannot be imported."""
 
 from __future__ import annotations
 
