@@ -96,11 +96,11 @@ def _decode(data: bytes) -> np.ndarray:
     with warnings.catch_warnings():
         # Between one and two times the limit Pillow only warns; damaged EXIF warns too. Neither harms the pixels.
         warnings.simplefilter('ignore')
-        with Image.open(io.BytesIO(data)) as image:
-            if _has_16_bit_colour(image):
-                return _decode_16_bit_colour(data, image)
-            image.load()
-            image = ImageOps.exif_transpose(image)
+        with Image.open(io.BytesIO(data)) as file:
+            if _has_16_bit_colour(file):
+                return _decode_16_bit_colour(data, file)
+            file.load()
+            image: Image.Image = ImageOps.exif_transpose(file)
             if image.mode.startswith('I;16') or (image.mode == 'I' and image.format in ('PNG', 'PPM', None)):
                 return _to_8_bit(np.asarray(image).astype(np.uint16))
             if image.mode in ('I', 'F'):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 sys.path.insert(0, str(Path(__file__).parent))
 import domain_toy  # noqa: E402
@@ -22,12 +22,12 @@ from mmweather.registry import MODELS  # noqa: E402
 from mmweather.utils.checkpoint import load_checkpoint  # noqa: E402
 
 
-def attach(**options):
+def attach(wrap=OptimWrapper, **options):
     """A runner's worth of parts with the hook attached; the iteration is the caller's to count."""
     torch.manual_seed(0)
     model = MODELS.build(domain_toy.segmentor()).train()
     hook = DomainCriticHook(**{key: value for key, value in domain_toy.hook(**options).items() if key != 'type'})
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    wrapper = wrap(optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
     runner = SimpleNamespace(model=model, optim_wrapper=wrapper, iter=0, hooks=[hook])
     hook.before_train(runner)
     return runner, hook
@@ -92,6 +92,25 @@ def test_critics_learn_to_tell_the_domains_apart():
     for _ in range(25):
         last = runner.model.train_step(batch(0, 1, 2, 3), runner.optim_wrapper)
     assert last['loss_critic'] < 0.75 * first['loss_critic'] and last['critic_day'] > last['critic_night'] + 0.1
+
+
+def test_mixed_precision_trains_both_halves(monkeypatch):
+    # MMEngine makes its wrapper where there is an accelerator only; on a CPU it then casts to bfloat16.
+    monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)
+    (plain, _), (runner, hook) = attach(), attach(lambda optimizer: AmpOptimWrapper(optimizer=optimizer,
+                                                                                    dtype='bfloat16'))
+    for iteration in (0, 1, 2):
+        plain.iter = runner.iter = iteration
+        parts = copy(runner.model), copy(hook.critics) if hook.critics else None
+        wanted = plain.model.train_step(batch(0, 1, 2, 3), plain.optim_wrapper)
+        found = runner.model.train_step(batch(0, 1, 2, 3), runner.optim_wrapper)
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert float(found[name]) == pytest.approx(float(value), rel=0.1, abs=0.02), name
+            assert iteration or float(found[name]) != float(value), 'nothing was cast'
+    assert changed(runner.model, parts[0]) and not changed(hook.critics, parts[1])
+    assert hook.optim_wrapper.cast_dtype == torch.bfloat16
+    assert {p.dtype for p in (*hook.critics.parameters(), *runner.model.parameters())} == {torch.float32}
 
 
 def test_the_rate_follows_the_segmentors_schedule():

@@ -187,13 +187,13 @@ class DomainCriticHook(Hook):
 
     # The critics ------------------------------------------------------------------------------------------------
 
-    def build(self, channels: Sequence[int], device: torch.device | str = 'cpu', amp: bool = False) -> None:
+    def build(self, channels: Sequence[int], device: torch.device | str = 'cpu', like: Any = None) -> None:
         """Make the critics and their optimizer.
 
         Args:
             channels: of each feature map.
             device: where they live.
-            amp: mixed precision.
+            like: wrapper of the segmentor's optimizer; mixed precision if it has that, in the same type.
         """
         # The segmentor's random numbers must not depend on when the critics are made.
         with torch.random.fork_rng():
@@ -201,9 +201,11 @@ class DomainCriticHook(Hook):
         self.critics.to(device).requires_grad_(False)
         for tensor in self.critics.state_dict().values():
             broadcast(tensor, 0)
-        kind = 'mmengine.AmpOptimWrapper' if amp else 'mmengine.OptimWrapper'
+        wrapper: dict[str, Any] = dict(type='mmengine.OptimWrapper', optimizer=dict(self.optimizer))
+        if isinstance(like, AmpOptimWrapper):
+            wrapper.update(type='mmengine.AmpOptimWrapper', dtype=like.cast_dtype)
         self.critics.requires_grad_(True)
-        self.optim_wrapper = build_optim_wrapper(self.critics, dict(type=kind, optimizer=dict(self.optimizer)))
+        self.optim_wrapper = build_optim_wrapper(self.critics, wrapper)
         self.critics.requires_grad_(False)
         self._rates = [group['lr'] for group in self.optim_wrapper.param_groups]
         if self._resumed is not None:
@@ -212,8 +214,7 @@ class DomainCriticHook(Hook):
 
     def _ready(self, features: Sequence[Tensor]) -> nn.ModuleList:
         if self.critics is None:
-            self.build([feature.shape[1] for feature in features], features[0].device,
-                       isinstance(self._runner.optim_wrapper, AmpOptimWrapper))
+            self.build([feature.shape[1] for feature in features], features[0].device, self._runner.optim_wrapper)
             for hook in getattr(self._runner, 'hooks', ()):
                 if isinstance(hook, NonFiniteLossHook):
                     hook.guard('domain critics', self.optim_wrapper)
