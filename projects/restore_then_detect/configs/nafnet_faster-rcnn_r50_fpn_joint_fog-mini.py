@@ -75,7 +75,10 @@ optim_wrapper = dict(
     type='mmengine.OptimWrapper', optimizer=dict(type='mmengine.AdamW', lr=3e-4), clip_grad=dict(max_norm=10))
 default_hooks = dict(
     logger=dict(type='mmengine.LoggerHook', interval=10, log_metric_by_epoch=False),
-    checkpoint=dict(type='mmengine.CheckpointHook', by_epoch=False, interval=40))
+    checkpoint=dict(type='mmengine.CheckpointHook', by_epoch=False, interval=40),
+    # For --show-dir: pictures with boxes, and the restored ones where the model gives them.
+    visualization=dict(type='mmweather.RestoredDetVisualizationHook'))
+visualizer = dict(type='mmdet.DetLocalVisualizer')
 custom_hooks = [dict(type='mmweather.NonFiniteLossHook')]
 log_processor = dict(type='mmengine.LogProcessor', by_epoch=False, window_size=10)
 randomness = dict(seed=0)
