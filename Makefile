@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench | wheel | clean
+# make setup | demo | test | lint | docs | bench | wheel | clean
 #
 # PYTHON  interpreter from which the environment is made (3.10 to 3.12)
 # VENV    where the environment is
@@ -8,12 +8,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.mmweather-setup
 INPUTS := setup.py pyproject.toml $(wildcard requirements/*.txt)
-REQS   := core restore detect segment geo video web export dev
+REQS   := core restore detect segment geo video web export docs dev
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q -c requirements/constraints.txt
 
 export PYTHONUNBUFFERED = 1
 
-.PHONY: setup demo test lint bench wheel clean help
+.PHONY: setup demo test lint docs bench wheel clean help
 
 help:
 	@sed -n '1,4s/^# \{0,1\}//p' Makefile
@@ -47,6 +47,10 @@ lint: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 
+# A warning, such as a link that leads nowhere, is an error.
+docs: $(STAMP)
+	$(BIN)/python -m mkdocs build --strict --site-dir site
+
 bench: $(STAMP)
 	@set -e; for file in benchmarks/[!_]*.py; do \
 	    [ -e "$$file" ] || { echo 'error: benchmarks/ holds no script'; exit 1; }; \
@@ -57,4 +61,4 @@ wheel: $(STAMP)
 
 # Leaves the environment, data and work_dirs alone.
 clean:
-	rm -rf build dist demo_out *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist site demo_out *.egg-info .mypy_cache .ruff_cache .pytest_cache

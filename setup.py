@@ -15,7 +15,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-EXTRAS = ('restore', 'detect', 'segment', 'geo', 'export', 'video', 'web', 'lite', 'dev')
+EXTRAS = ('restore', 'detect', 'segment', 'geo', 'export', 'video', 'web', 'docs', 'lite', 'dev')
 MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml')
 
 

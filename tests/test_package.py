@@ -97,7 +97,7 @@ def test_the_metadata_name_command_extras_and_no_toolbox(wheel, names):
         commands = archive.read(f'{folder}/entry_points.txt').decode()
     assert 'mmweather = mmweather.cli:main' in commands
     assert set(metadata.get_all('Provides-Extra')) == {
-        'restore', 'detect', 'segment', 'geo', 'video', 'web', 'export', 'lite', 'dev'}
+        'restore', 'detect', 'segment', 'geo', 'video', 'web', 'export', 'docs', 'lite', 'dev'}
     plain = [line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line]
     assert any(line.startswith('mmengine') for line in plain)
     assert not [line for line in plain if re.match(r'mm(cv|agic|det|seg)', line)]
@@ -159,7 +159,7 @@ def test_every_dependency_is_explained():
 
 
 @pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
-@pytest.mark.parametrize('target', ['setup', 'demo', 'test', 'lint', 'bench', 'wheel', 'clean', 'help'])
+@pytest.mark.parametrize('target', ['setup', 'demo', 'test', 'lint', 'docs', 'bench', 'wheel', 'clean', 'help'])
 def test_the_promised_make_targets_exist(target):
     done = subprocess.run(['make', '-n', target], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
