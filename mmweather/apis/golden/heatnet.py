@@ -37,6 +37,12 @@ def _whole(reference: Arrays, name: str, full: Any, part: Any, tolerance: float 
         yield f'{name}.shape', full.shape, 0.0
 
 
+def _labels(logits: np.ndarray, published: np.ndarray) -> np.ndarray:
+    """The greatest class; where the published one is as great but for rounding (one pixel's two are 1e-6 apart), it."""
+    theirs = np.take_along_axis(logits, published[:, None].astype(np.int64), 1)[:, 0]
+    return np.where(logits.max(1) - theirs <= 1e-5, published, logits.argmax(1))
+
+
 def _network(stem: str, inputs: tuple[str, ...], strides: tuple[int, ...]) -> Check:
     def check(folder: GoldenFolder, reference: Arrays) -> Rows:
         shapes = {'rgb': (1, 3, 64, 96), 'ir': (1, 1, 64, 96)}
@@ -50,7 +56,8 @@ def _network(stem: str, inputs: tuple[str, ...], strides: tuple[int, ...]) -> Ch
                   if key.startswith('critics.0.')}
         scores = published_forward('heatnet/critic_in13', critic, logits)[0]
         yield from _whole(reference, 'critic0', scores, scores)
-        yield from _whole(reference, 'argmax', logits.argmax(1), logits.argmax(1), 0.0)
+        labels = _labels(logits, reference['argmax'])
+        yield from _whole(reference, 'argmax', labels, labels, 0.0)
 
     return check
 
