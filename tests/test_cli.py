@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def command(*words: str, **options) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     return subprocess.run([sys.executable, '-m', 'mmweather.cli', *words], capture_output=True, text=True,
-                          env=environment, timeout=60, **options)
+                          env=environment, timeout=180, **options)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_help_of_each_command_shows_its_own_example(name, capsys):
 def test_overview_lists_the_commands_and_imports_nothing_heavy():
     code = ("import sys; from mmweather import cli; assert cli.main(['--help']) == 0; "
             "print([name for name in ('torch', 'mmengine', 'numpy', 'cv2', 'mmcv') if name in sys.modules])")
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=180)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == '[]'
@@ -163,7 +163,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, '-m', 'mmweather.cli', '--help'], stdout=writer, stderr=subprocess.PIPE,
-                          text=True, cwd=ROOT, timeout=60)
+                          text=True, cwd=ROOT, timeout=180)
     os.close(writer)
     assert done.returncode == 1
     assert done.stderr == ''

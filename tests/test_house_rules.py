@@ -289,7 +289,7 @@ def own_files() -> tuple[Path, ...]:
     if shutil.which('git') is None or not (ROOT / '.git').exists():
         pytest.skip('no git checkout, so it is not known which files belong to the project')
     done = subprocess.run(['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'], cwd=ROOT,
-                          capture_output=True, text=True, check=True, timeout=60)
+                          capture_output=True, text=True, check=True, timeout=180)
     return tuple(path for name in done.stdout.split('\0') if name and (path := ROOT / name).is_file())
 
 

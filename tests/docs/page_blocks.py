@@ -86,7 +86,7 @@ def run_command(words: list[str]) -> None:
             getattr(runner, task)(parser.parse_args(words[2:]))
             status = 0
         else:
-            status = subprocess.run(words, timeout=60).returncode
+            status = subprocess.run(words, timeout=180).returncode
     assert not status, f'{shlex.join(words)}: status {status}'
 
 

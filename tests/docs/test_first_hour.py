@@ -38,7 +38,7 @@ def serve(block: Block) -> None:
             if address := re.search(r'http://127\.0\.0\.1:\d+', line):
                 break
         assert address, said
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address.group(), timeout=30) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address.group(), timeout=120) as answer:
             assert b'mmweather' in answer.read()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) in (0, 130)

@@ -39,7 +39,7 @@ def markdown_files() -> list[Path]:
     if shutil.which('git') is None or not (ROOT / '.git').exists():
         pytest.skip('no git checkout, so it is not known which files belong to the project')
     done = subprocess.run(['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard', '*.md'], cwd=ROOT,
-                          capture_output=True, text=True, check=True, timeout=60)
+                          capture_output=True, text=True, check=True, timeout=180)
     return [path for name in done.stdout.split('\0') if name and (path := ROOT / name).is_file()]
 
 

@@ -44,7 +44,7 @@ socket.socket.connect = connect
 '''
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 180) -> Any:
     """What it returns once that is true; faults of a page that is being redrawn are passed over."""
     from selenium.common.exceptions import WebDriverException
 
@@ -77,11 +77,11 @@ def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
         yield first.split()[2], log
         # Ctrl-C is how the page is left: no traceback, no error, nothing stays behind.
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
         assert not list(folder.glob('mmweather-web-*'))
     finally:
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
         process.stdout.close()
 
 
