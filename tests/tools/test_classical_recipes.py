@@ -61,5 +61,5 @@ def test_a_network_needs_one(root, tmp_path, capsys):
     assert '\n' not in str(error.value)
     with pytest.raises(SystemExit):
         cli.main(['restore', str(root / 'test'), '--model', str(config), '--out', str(tmp_path / 'out')])
-    assert 'give --checkpoint FILE' in capsys.readouterr().err
+    assert 'no weights are shipped for it; give a checkpoint' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
