@@ -8,7 +8,7 @@ from golden_rows import ABSENT, GOLDEN, assert_golden
 from mmweather.apis.golden.heatnet import CHECKS
 
 FOLDER = GOLDEN / 'heatnet'
-# A training step takes half a minute. That of the README's recipe is run here, that of six critics by `mmweather golden`.
+# A training step takes half a minute: that of six critics is left to `mmweather golden`.
 FILES = [pytest.param(name, marks=[pytest.mark.slow] if 'train_steps' in name else [])
          for name in sorted(CHECKS) if name != 'golden_train_steps_c6.npz']
 
