@@ -31,7 +31,8 @@ else:  # keep what is certain, then drop what overlaps something more certain
     while order:
         best, *order = order
         ImageDraw.Draw(picture).rectangle(boxes[best].tolist(), outline='red', width=2)
-        print(labels[best], round(float(scores[best]), 3), boxes[best].round().astype(int).tolist())
+        name = facts['classes'][labels[best]] if facts['classes'] else labels[best]
+        print(name, round(float(scores[best]), 3), boxes[best].round().astype(int).tolist())
         size = np.minimum(boxes[best, 2:], boxes[order, 2:]) - np.maximum(boxes[best, :2], boxes[order, :2])
         inner, areas = size.clip(0).prod(-1), (boxes[:, 2:] - boxes[:, :2]).prod(-1)
         order = [i for i, common in zip(order, inner, strict=True) if common < 0.65 * (areas[best] + areas[i] - common)]

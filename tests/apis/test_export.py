@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import mmweather
-from mmweather.apis.export import check_file, export_model, inference_graph, operators
+from mmweather.apis.export import Graph, check_file, export_model, inference_graph, operators
 from mmweather.apis.export.files import trace, write_program
 from mmweather.apis.model_index import load_config
 from mmweather.cli import main
@@ -101,6 +101,52 @@ runpy.run_path({str(script)!r}, run_name='__main__')
     assert np.abs(np.asarray(Image.open(tmp_path / 'out.png')).astype(int) - wanted).max() <= 1
 
 
+class Fixed(torch.nn.Module):
+    """Three boxes, of which the second overlaps the first, and a fourth that is not certain."""
+
+    def forward(self, img):
+        boxes = torch.tensor([[2., 2., 12., 12.], [3., 2., 12., 12.], [14., 4., 20., 10.], [0., 0., 4., 4.]])
+        scores = torch.tensor([[0.9, 0.1], [0.8, 0.1], [0.1, 0.5], [0.2, 0.1]])
+        return boxes[None] + 0 * img.mean(), scores[None] + 0 * img.mean()
+
+
+class Brightness(torch.nn.Module):
+    """Class 1 where the picture is bright or the thermal image is warm."""
+
+    def forward(self, img, thermal):
+        bright = torch.maximum(img.mean(1, keepdim=True) - 0.5, thermal - 100)
+        return torch.cat((-bright, bright), 1)
+
+
+def deployed(graph, picture, folder, *more):
+    write_program(graph, trace(graph, 16, 24), folder / 'model.onnx')
+    Image.fromarray(picture).save(folder / 'in.png')
+    script = ROOT / 'projects/deployment/run_onnx.py'
+    done = subprocess.run([sys.executable, script, 'model.onnx', 'out.png', 'in.png', *more], cwd=folder, check=True,
+                          timeout=180, capture_output=True, text=True)
+    return done.stdout, np.asarray(Image.open(folder / 'out.png'))
+
+
+def test_the_example_keeps_the_best_of_boxes_that_overlap(tmp_path):
+    graph = Graph(Fixed(), 'detect', {'img': 3}, ('boxes', 'scores'), 4, 8, ('person', 'car'))
+    out, drawn = deployed(graph, np.zeros((13, 21, 3), np.uint8), tmp_path)
+    assert out.splitlines() == ['person 0.9 [2, 2, 12, 12]', 'car 0.5 [14, 4, 20, 10]']
+    assert drawn.shape == (13, 21, 3) and drawn[2, 5].tolist() == [255, 0, 0] and not drawn[7, 7].any()
+
+
+def test_the_example_writes_classes(tmp_path):
+    graph = Graph(Brightness(), 'segment', {'img': 3, 'thermal': 1}, ('logits', ), 4, 8)
+    picture = np.zeros((13, 21, 3), np.uint8)
+    picture[:5] = 255
+    thermal = np.zeros((13, 21), np.uint16)
+    thermal[:, 18:] = 300
+    Image.fromarray(thermal).save(tmp_path / 'thermal.png')
+    labels = deployed(graph, picture, tmp_path, 'thermal.png')[1]
+    wanted = np.zeros((13, 21), np.uint8)
+    wanted[:5] = wanted[:, 18:] = 1
+    assert np.array_equal(labels, wanted)
+
+
 def test_the_file_says_how_it_is_called(onnx):
     import onnxruntime
 
@@ -113,6 +159,7 @@ def test_the_file_says_how_it_is_called(onnx):
 def test_boxes_of_the_graph_are_those_of_the_detector():
     model = small('togethernet', shaken=False)
     graph = inference_graph(model)
+    assert graph.classes == ('person', 'car')
     image, = graph.example(256, 256)
     boxes, scores = graph.module(image)
     data = model.data_preprocessor({'inputs': [(image[0].flip(0) * 255)], 'data_samples': None})
@@ -128,6 +175,7 @@ def test_boxes_of_the_graph_are_those_of_the_detector():
 def test_labels_of_the_graph_are_those_of_the_segmentor():
     model = small('heatnet')
     graph = inference_graph(model)
+    assert len(graph.classes) == 13 and graph.classes[0] == 'road'
     image, thermal = graph.example(64, 96)
     stacked = torch.cat((image[0] * 255, thermal[0]))
     data = model.data_preprocessor({'inputs': [stacked], 'data_samples': None})
@@ -166,6 +214,11 @@ def test_what_cannot_be_exported_is_told(tmp_path):
         export_model(Shift(), tmp_path / 'model.trt')
     with pytest.raises(ConfigError, match='Linear has no exportable inference path'):
         export_model(torch.nn.Linear(2, 2), tmp_path / 'model.onnx')
+
+    segmentor = small('heatnet')
+    segmentor.bn_test = 'batch'
+    with pytest.raises(ConfigError, match="model.bn_test is 'batch': statistics of each image cannot be exported"):
+        export_model(segmentor, tmp_path / 'model.onnx')
 
     class Stubborn(Shift):
 

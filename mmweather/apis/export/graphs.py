@@ -31,7 +31,7 @@ class Graph:
         outputs: names, in the order in which it returns them.
         multiple_of: height and width must be multiples of it.
         minimum: least height and width.
-        classes: names of the classes of a detector or segmentor, as far as the config says them.
+        classes: names of the classes of a detector or segmentor; empty where the model carries no config.
     """
 
     module: nn.Module
@@ -178,21 +178,35 @@ def inference_graph(model: Any) -> Graph:
             least = 256  # it takes 128; torch.export would fix a map of one window to that size
         others, minimum = _sizes(model)
         multiple, least = math.lcm(multiple, others), max(least, minimum)
-        return Graph(DetectingGraph(model).eval(), 'detect', {'img': 3}, ('boxes', 'scores'), multiple, least)
+        return Graph(DetectingGraph(model).eval(), 'detect', {'img': 3}, ('boxes', 'scores'), multiple, least,
+                     _classes(model, 'mmdet', head.num_classes))
     if contract is not None:
         multiple, least = _sizes(model)
         return Graph(RestoringGraph(model, contract.inputs).eval(), 'restore', _channels(model, contract.inputs),
                      ('restored', ), multiple, least)
     if hasattr(model, 'decode_head') and hasattr(model, 'extract_feat'):
+        if getattr(model, 'bn_test', 'running') != 'running':
+            raise ConfigError(f"model.bn_test is '{model.bn_test}': statistics of each image cannot be exported; use "
+                              "weights that are tested with bn_test='running'")
         mean = getattr(model.data_preprocessor, 'mean', None)
         channels = 3 if mean is None else len(mean)
         seen = [part.channels for part in (model, model.data_preprocessor) if hasattr(part, 'channels')]
         # The thermal image is an input only where the network sees it.
         thermal = channels == 4 and all(part.stop == 4 for part in seen)
         inputs = {'img': 3, 'thermal': 1} if thermal else {'img': 3}
-        return Graph(SegmentingGraph(model, thermal).eval(), 'segment', inputs, ('logits', ), 32, 32)
+        return Graph(SegmentingGraph(model, thermal).eval(), 'segment', inputs, ('logits', ), 32, 32,
+                     _classes(model, 'mmseg', model.decode_head.num_classes))
     raise ConfigError(f'{type(model).__name__} has no exportable inference path; give a restorer, a detector with '
                       "YOLOX's head or a mmseg EncoderDecoder")
+
+
+def _classes(model: Any, toolbox: str, count: int) -> tuple[str, ...]:
+    """Names of the classes where the model carries its config, as :func:`mmweather.get_model` leaves it."""
+    if getattr(model, 'cfg', None) is None:
+        return ()
+    from ..inference.pipeline import classes_of
+
+    return tuple(classes_of(model, model.cfg, toolbox, count)[0])
 
 
 def _sizes(model: nn.Module) -> tuple[int, int]:
