@@ -15,8 +15,8 @@ import torch  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 import mmweather  # noqa: E402
-from mmweather.apis.inference.drawing import draw_boxes, palette_of  # noqa: E402
 from mmweather.errors import ConfigError  # noqa: E402
+from mmweather.utils.drawing import draw_boxes, palette_of  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 
 

@@ -16,8 +16,8 @@ import torch  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 
 import mmweather  # noqa: E402
-from mmweather.apis.inference.drawing import draw_labels  # noqa: E402
 from mmweather.errors import ConfigError, DataError  # noqa: E402
+from mmweather.utils.drawing import draw_labels  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'heatnet'

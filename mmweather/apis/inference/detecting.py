@@ -14,9 +14,9 @@ from torch import nn
 
 from ...errors import DataError
 from ...utils.atomic import write_json
+from ...utils.drawing import draw_boxes, palette_of
 from ...utils.images import read_image, write_image
 from ..restore import as_array, autocast, device_of
-from .drawing import draw_boxes, palette_of
 from .loop import Images, Options
 from .pipeline import Pipeline, classes_of
 from .report import Outcome

@@ -15,10 +15,10 @@ from torch import nn
 
 from ...errors import DataError
 from ...utils.atomic import write_bytes
+from ...utils.drawing import Colour, draw_labels, palette_of
 from ...utils.images import read_image, write_image
 from ...utils.thermal import read_thermal
 from ..restore import as_array, autocast, device_of
-from .drawing import Colour, draw_labels, palette_of
 from .loop import Images, Options
 from .pipeline import Pipeline, classes_of
 from .report import Outcome

@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 
 from ...errors import ConfigError
 from ...registry import HOOKS
+from ...utils.drawing import draw_labels
 from ...utils.images import write_image
 from .save_pictures import _key, _open_window, side_by_side
 
@@ -39,10 +40,7 @@ def overlay(picture: np.ndarray, classes: np.ndarray, palette: Sequence[Sequence
     if strange:
         raise ConfigError(f'class {strange[0]} has no colour, the data set has {len(palette)}; where the network has '
                           'other classes than the data set, give the hook prediction_map')
-    table = np.zeros((max(len(palette), ignore_index + 1), 3), np.float32)
-    table[:len(palette)] = palette
-    mixed = (1 - alpha) * picture + alpha * table[classes]
-    return np.where((classes == ignore_index)[..., None], picture, mixed.round().clip(0, 255)).astype(np.uint8)
+    return draw_labels(picture, np.where(classes == ignore_index, len(palette), classes), palette, alpha)
 
 
 def visible_and_thermal(image: torch.Tensor, thermal_range: Sequence[float] | None = None) -> list[np.ndarray]:

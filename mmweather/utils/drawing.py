@@ -24,19 +24,21 @@ def palette_of(given: Any, count: int) -> list[Colour]:
     return [*known[:count], *(tuple(round(255 * value) for value in hue) for hue in hues)]
 
 
-def draw_labels(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
+def draw_labels(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequence[int]],
+                opacity: float = OPACITY) -> np.ndarray:
     """Classes in colour over a picture.
 
     Args:
         image: uint8 (H, W, 3) RGB.
         labels: classes, (H, W); numbers without a colour (255: no class) are left as they are.
         palette: RGB of each class.
+        opacity: share of the colour.
     """
     if not palette:
         return image.copy()
     known = labels < len(palette)
     colours = np.asarray(palette, np.uint8)[np.where(known, labels, 0)]
-    mixed = cv2.addWeighted(image, 1 - OPACITY, colours, OPACITY, 0)
+    mixed = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
     return np.where(known[..., None], mixed, image)
 
 
