@@ -16,11 +16,12 @@ from torch import nn
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
 from ..utils.video import is_video_file
 from .inference.loop import Options, Task, work_through
+from .inference.record import check_results, open_record
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
 from .model_index import entry_of, get_model
 from .restore import pick_device
-from .restore_files import find_images, plan_jobs, works_of
+from .restore_files import find_images, folder_of, plan_jobs, works_of
 
 TASKS = ('restore', 'detect', 'segment')
 
@@ -104,6 +105,7 @@ class Inferencer:
         else:
             self.entry = entry_of(model)
             self.model = _with_weights(model, checkpoint, where)
+        self._name = self.entry.name if self.entry is not None else type(self.model).__name__
         self._task = task_of(self.model)
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
@@ -196,16 +198,24 @@ class Inferencer:
         found = find_images(inputs, leave_out=out, accept=sources.is_picture_or_video)
         videos = {file: name for file, name in found.items() if is_video_file(file)}
         pictures = {file: name for file, name in found.items() if file not in videos}
-        if pictures:
-            jobs = plan_jobs(task, model, pictures, out, partners, scene_options)
-            yield from work_through(works_of(jobs, task, options, scene_options), task, options, report, len(jobs))
-        for file, name in videos.items():
-            video = sources.Video(file, None if out is None else out / name, task, model, partners)
-            if video.target is not None and video.target.exists() and not overwrite:
-                report.skipped.append(video.target)
+        jobs = plan_jobs(task, model, pictures, out, partners, scene_options) if pictures else []
+        works = works_of(jobs, task, options, scene_options)
+        moving = [sources.Video(file, None if out is None else out / name, task, model, partners)
+                  for file, name in videos.items()]
+        record = None
+        if out is not None:
+            record = open_record(folder_of(out, jobs), self._name, self.model, options, {
+                **(scene_options or {}), **({'max_frames': max_frames} if moving and max_frames else {})})
+            check_results(record, [*works, *(video.work for video in moving)], overwrite)
+        if works:
+            yield from work_through(works, task, options, report, len(works), record=record)
+        for video in moving:
+            file = video.file
+            if record is not None and record.keeps(video.work.target):
+                report.skip(video.work.target, record)
                 continue
             try:
-                yield from video.run(options, report, max_frames)
+                yield from video.run(options, report, max_frames, record)
             except (ConfigError, MissingToolboxError):
                 raise
             except MMWeatherError as error:

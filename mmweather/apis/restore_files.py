@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import os
@@ -56,6 +57,8 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         if not files:
             raise DataError(f"'{item}': no image there; give an image, a folder of images or a glob pattern")
         for file, name in files.items():
+            if not name.stem.strip('.'):
+                raise DataError(f"'{file}': the name has nothing but dots before its ending; rename the file")
             other = owners.setdefault(name.with_suffix(''), file)
             if other.resolve() != file.resolve():
                 raise DataError(f"'{other}' and '{file}' would have one result '{name.with_suffix('')}'; rename "
@@ -87,10 +90,26 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     if kind == 'thermal':
         names += [name.name.replace(visible, other) for visible, other in _THERMAL_NAMES if visible in name.name]
     for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
-        for file in sorted(stem.parent.glob(f'{glob.escape(stem.name)}.*')):
-            if file.stem == stem.name and (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
+        for file in _files_by_stem(stem.parent).get(stem.name, ()):
+            if (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
                 return file
     raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
+
+
+def _files_by_stem(folder: Path) -> Mapping[str, list[Path]]:
+    try:
+        return _list_by_stem(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _list_by_stem(folder: Path, changed: int) -> Mapping[str, list[Path]]:
+    """Files of a folder by stem; ``changed`` makes a folder that has changed another one."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        found.setdefault(file.stem, []).append(file)
+    return found
 
 
 @dataclass(frozen=True)
@@ -234,12 +253,22 @@ def restore_files(
     jobs = plan_files(model, source, out_dir, partners, scene_options)
     if options.get('device') is not None:
         model = model.to(pick_device(options['device']))
+    from .inference.record import check_results, open_record
+
     task, report = Restoring(model), Report()
     chosen = Options(overwrite=overwrite, compare=compare, hidden=None if show_progress is None else not show_progress,
                      **{name: value for name, value in options.items() if name != 'device'})
-    for _ in work_through(works_of(jobs, task, chosen, scene_options), task, chosen, report, len(jobs)):
+    works = works_of(jobs, task, chosen, scene_options)
+    record = open_record(folder_of(Path(out_dir), jobs), type(model).__name__, model, chosen, scene_options)
+    check_results(record, works, overwrite)
+    for _ in work_through(works, task, chosen, report, len(jobs), record=record):
         pass
     return report
+
+
+def folder_of(out: Path, jobs: Sequence[Job]) -> Path:
+    """The folder of the results; ``out`` is the result itself where it is that of a single scene."""
+    return out.parent if len(jobs) == 1 and jobs[0].target == out else out
 
 
 def works_of(jobs: Iterable[Job], task: Task, options: Options,
@@ -274,4 +303,12 @@ def _work(job: Job, task: Task, options: Options, scene_options: Mapping[str, An
 
     stem = None if job.target is None else job.target.with_name(job.name.name)
     alone = functools.partial(scene, job.target) if job.is_scene and job.target is not None else None
-    return Work(job.file, read, stem, job.target, alone)
+    return Work(job.file, read, stem, job.target, alone, (job.file, *_partners_of(job)))
+
+
+def _partners_of(job: Job) -> list[Path]:
+    found = []
+    for name in job.partners:
+        with contextlib.suppress(DataError):  # reported when the picture is read
+            found.append(job.partner(name))
+    return found

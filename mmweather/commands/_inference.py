@@ -67,6 +67,9 @@ def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
                         overwrite=args.overwrite, max_frames=args.max_frames, keep=False, **options)
     print(f'{len(report.done)} {_DONE[task]}, {len(report.skipped)} there already, {len(report.failed)} failed: '
           f'{args.out}')
+    if report.unrecorded:
+        print(f'note: {len(report.unrecorded)} of those there already have no record of the model that made them; '
+              '--overwrite makes them again')
     for label, reason in report.failed.items():
         print(f'failed: {label}: {reason}', file=sys.stderr)
     return 1 if report.failed else 0

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ..errors import ConfigError
 from ..utils.images import read_image, write_image
+from ..utils.runs import check_target
 from .paired import list_images
-from .placing import check_source, check_target, place_files
+from .placing import check_source, place_files
 from .sand_dust import SandDust
 from .transforms.resizing import resize_picture
 

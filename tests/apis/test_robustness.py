@@ -197,7 +197,7 @@ def test_a_stock_segmentor_loses_in_the_dark_and_a_rerun_measures_what_is_missin
     again = measure_robustness(config, weights, tmp_path / 'out', ['night', 'dust'], [1, 5])
     assert again.value('night', 1) == 77 and again.value('night', 5) == first.value('night', 5)
     assert again.weathers == ['night', 'dust'] and not math.isnan(again.value('dust', 5))
-    with pytest.raises(DataError, match='holds results of another seed; choose another folder'):
+    with pytest.raises(DataError, match='seed 0 instead of 1.*choose another folder'):
         measure_robustness(config, weights, tmp_path / 'out', ['night'], [1], seed=1)
 
 

@@ -139,7 +139,7 @@ def test_a_voc_set_in_the_published_layout_any_process_count_and_resume(tmp_path
         with pytest.raises(SystemExit):
             main([*command[:3], str(tmp_path / 'one'), *command[3:], '--workers', '1', *changed])
         error = capsys.readouterr().err.splitlines()[-1]
-        assert error.startswith('error: ') and 'made otherwise' in error
+        assert error.startswith('error: ') and 'of other settings' in error
     other, _ = find_sources(source)
     make_fog_set(other, tmp_path / 'three', FogSettings(seed=5), test_every=3, progress=False)
     third = files(tmp_path / 'three')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ConfigError, DataError
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
+from ...utils.runs import Record
 from ...utils.video import VideoWriter, is_video_file, open_video
 from ..restore_files import check_partners, find_partner
 from .detecting import boxes_record
@@ -154,7 +155,17 @@ class Video:
         if self.target is not None and self.target.exists() and self.target.samefile(file):
             raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
 
-    def run(self, options: Options, report: Report, max_frames: int | None = None) -> Iterator[Outcome]:
+    @property
+    def work(self) -> Work:
+        """The video as one work, for the record of results."""
+        files = [self.file]
+        for name, folder in self.partners.items():
+            with suppress(DataError):  # reported when the video is read
+                files.append(find_partner(folder, Path(self.file.stem), name, is_video_file))
+        return Work(self.file, dict, self.stem, self.target, inputs=tuple(files))
+
+    def run(self, options: Options, report: Report, max_frames: int | None = None,
+            record: Record | None = None) -> Iterator[Outcome]:
         """Go through the frames; a fault of one is a fault of the video.
 
         Raises:
@@ -177,9 +188,13 @@ class Video:
                 if writer is not None:
                     writer.write(side_by_side(outcome) if options.compare else outcome.shown)
                 yield outcome
+            if record is not None and self.target is not None:
+                record.begin(self.target, self.work.inputs)
             # The video comes last, when the block ends: its being there means that all is done.
             if self.stem is not None and boxes:
                 write_json(self.stem.with_name(f'{self.stem.name}.json'), boxes)
+        if record is not None and self.target is not None:
+            record.done(self.target, self.work.inputs)
 
     def _works(self, readers: Mapping[str, Any], max_frames: int | None) -> Iterator[Work]:
         frames = {name: iter(reader) for name, reader in readers.items()}
