@@ -102,6 +102,8 @@ class Inferencer:
             if checkpoint is not None:
                 raise ConfigError('a module has its weights; give a name or a config together with a checkpoint')
             self.model = model.to(where).eval()
+        elif not isinstance(model, (str, os.PathLike, Config)):
+            raise ConfigError(f'model: give a name, a config or a module, got {model!r:.60}')
         else:
             self.entry = entry_of(model)
             self.model = _with_weights(model, checkpoint, where)
@@ -122,7 +124,7 @@ class Inferencer:
         Args:
             inputs: a picture, video or scene file, a folder (with the folders in it), a pattern, a list of these; an
                 array, uint8 (H, W, 3) RGB or (H, W), a mapping of arrays or files by the names of ``inputs``, or a
-                list of these; a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
+                list of these, PIL images or uint8 tensors (3, H, W); a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
                 ``out_dir``; see :func:`~mmweather.apis.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
@@ -180,6 +182,8 @@ class Inferencer:
         """
         from .inference import sources
 
+        if not isinstance(out_dir, (str, os.PathLike, type(None))):
+            raise ConfigError(f'out_dir: give a folder or None, got {out_dir!r:.60}')
         report = Report() if report is None else report
         options = Options(tile, overlap, dtype, score_thr, draw, compare, overwrite, batch_size,
                           None if show_progress is None else not show_progress)

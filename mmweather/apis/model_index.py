@@ -203,6 +203,8 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
     if isinstance(name_or_config, Config):
         source, config = 'the given config', name_or_config.copy()
     else:
+        if not isinstance(name_or_config, (str, os.PathLike)):
+            raise ConfigError(f'model: give a name, a config or its file, got {name_or_config!r:.60}')
         source = os.fspath(name_or_config)
         path = Path(source)
         if path.suffix not in _CONFIG_SUFFIXES:
@@ -214,6 +216,9 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
         try:
             config = Config.fromfile(path)
         except Exception as error:  # a config is code, so anything may be raised
+            from ..engine.config import refuse_cycle
+
+            refuse_cycle(path, error)
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise ConfigError(f'{path}: cannot be read as a config: {reason}') from error
     if not isinstance(config.get('model'), dict):

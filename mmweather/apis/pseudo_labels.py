@@ -21,6 +21,7 @@ from ..engine.config import load_config
 from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
 from ..utils.images import write_image
+from ..utils.runs import end_forks_with_parent
 from .model_index import get_model
 from .restore import pick_device
 
@@ -144,6 +145,7 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
     for i in pending:  # what is left of another teacher must not look like this one's after an interruption
         companion(images[i], labels).unlink(missing_ok=True)
     loader = DataLoader(Subset(dataset, pending), 1, num_workers=workers, collate_fn=pseudo_collate)
+    end_forks_with_parent()
     judge = _Judge(model)
     for batch in tqdm(loader, desc=labels, unit='image', disable=not progress):
         for path, classes, certain in judge(batch):

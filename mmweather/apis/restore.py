@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from ..models.common.contract import InferenceContract
 from ..models.common.tiling import run_tiled
 from ..utils.images import read_image
 
-Image = Union[np.ndarray, str, 'os.PathLike[str]']
+Image = Union[np.ndarray, PIL.Image.Image, Tensor, str, 'os.PathLike[str]']
 Images = Union[Image, 'Mapping[str, Image]', 'Sequence[Image]']
 Progress = Callable[[int, int], None]
 
@@ -77,7 +79,8 @@ def restore_image(
         model: a network with an ``inference_contract``, or a restorer such as :func:`mmweather.get_model` builds.
             It is put into evaluation mode.
         images: one picture, or all inputs of the model by name (``{'img': ..., 'ir': ...}``) or in the contract's
-            order. A picture is a file or a uint8 array, (H, W, 3) RGB or (H, W) grey; all are of one size.
+            order. A picture is a file, a PIL image, a uint8 array, (H, W, 3) RGB or (H, W) grey, or a uint8 tensor
+            (3, H, W); all are of one size.
         tile: side of the tiles in pixels, ``'auto'`` (tiles where the image is large), or None for the whole.
         overlap: pixels that tiles share; None takes the network's own.
         dtype: None (float32), ``'bf16'`` or ``'fp16'``: autocast.
@@ -174,14 +177,44 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
     return {name: given[name] for name in names}
 
 
+def in_memory(image: Any) -> np.ndarray | None:
+    """Return an image in memory as an array (H, W) or (H, W, C), or None for a file name and anything else.
+
+    Args:
+        image: an array, which is returned as it is; a PIL image, whose orientation is applied and whose colours become
+            RGB; or a tensor, (C, H, W) with one or three channels, (H, W, C), or (H, W).
+
+    Raises:
+        DataError: a PIL image has more than 8 bits a value, which have no fixed range.
+    """
+    if isinstance(image, np.ndarray):
+        return image
+    if isinstance(image, Tensor):
+        array = image.detach().cpu().numpy()
+        if array.ndim == 3 and array.shape[0] in (1, 3):
+            array = array.transpose(1, 2, 0)
+        return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if isinstance(image, PIL.Image.Image):
+        if image.mode in ('I', 'F') or image.mode.startswith('I;'):
+            raise DataError(f"a PIL image of mode '{image.mode}' has more than 8 bits a value; scale it to 0..255 and "
+                            "convert it to 'L' or 'RGB'")
+        upright = PIL.ImageOps.exif_transpose(image)
+        return np.array(upright.convert('L' if image.mode in ('1', 'L', 'LA', 'La') else 'RGB'))
+    return None
+
+
 def as_array(name: str, image: Image) -> np.ndarray:
     """A file or an array as uint8 (H, W, 3), RGB.
 
     Raises:
         DataError: it is no such picture; ``name`` stands in the message.
     """
-    if not isinstance(image, np.ndarray):
+    found = in_memory(image)
+    if found is None:
+        if not isinstance(image, (str, os.PathLike)):
+            raise DataError(f"'{name}' must be a file, an array, a PIL image or a tensor, got {type(image).__name__}")
         return read_image(os.fspath(image), mode=read_mode(name))
+    image = found
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"'{name}' must be uint8 (H, W, 3) RGB or (H, W), got {image.dtype} {image.shape}; "

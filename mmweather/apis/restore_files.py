@@ -23,6 +23,17 @@ from .inference.restoring import Restoring
 from .restore import pick_device
 
 
+def as_path(value: Any) -> Path:
+    """Return the path that a value names.
+
+    Raises:
+        DataError: it is something else, such as None or bytes.
+    """
+    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
+        raise DataError(f'an input must be a file, a folder, a pattern or an image in memory, got {value!r:.60}')
+    return Path(value)
+
+
 def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
                 leave_out: str | os.PathLike[str] | None = None,
                 accept: Callable[[Path], bool] = is_image_file) -> dict[Path, Path]:
@@ -39,12 +50,13 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     Raises:
         DataError: nothing is there, or two pictures would have one result.
     """
-    items = [source] if isinstance(source, (str, os.PathLike)) else list(source)
+    several = isinstance(source, Iterable) and not isinstance(source, (str, bytes))
+    items = list(source) if several else [source]
     without = None if leave_out is None else Path(leave_out).resolve()
     owners: dict[Path, Path] = {}
     for entry in items:
-        item = os.fspath(entry)
-        path = Path(item)
+        path = as_path(entry)
+        item = str(path) if isinstance(entry, os.PathLike) else entry
         if path.is_dir():
             files = {file: file.relative_to(path) for file in sorted(path.rglob('*')) if accept(file)}
         elif path.exists():

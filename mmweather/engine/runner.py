@@ -20,6 +20,7 @@ from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
 from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
+from ..utils.runs import end_forks_with_parent, end_with_launcher
 from .build_errors import config_errors
 from .config import check_sections, default_work_dir, load_config
 from .resume import find_resume_checkpoint
@@ -260,6 +261,8 @@ def _use_tta(config: Config) -> None:
 
 def build_runner(config: Config) -> Runner:
     """The runner of a config: :class:`SafeRunner`, or the class that ``runner_type`` names."""
+    end_forks_with_parent()
+    end_with_launcher()
     return RUNNERS.build(config) if 'runner_type' in config else SafeRunner.from_cfg(config)
 
 

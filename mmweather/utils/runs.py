@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +21,7 @@ from typing import Any, TypeVar
 from ..errors import DataError, cannot_write
 from .atomic import remove_leftovers, write_json
 
+_PDEATHSIG = 1  # of prctl(2)
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal
 RECORD = '.mmweather.jsonl'
 """Hidden file of a folder of results: what each was made from."""
@@ -334,6 +337,48 @@ def end_with_parent() -> None:
 def _watch(sentinel: Any) -> None:
     wait([sentinel])
     os._exit(1)
+
+
+@functools.cache
+def end_forks_with_parent() -> None:
+    """Let every process that this one forks from now on, such as workers of a data loader, end with it (Linux)."""
+    prctl = _prctl()
+    if prctl is None:
+        return
+    forking: dict[str, int] = {}
+
+    def before() -> None:
+        # The signal is sent when the thread that forked ends, so only forks of the main thread ask for it.
+        is_main = threading.current_thread() is threading.main_thread()
+        forking['parent'] = os.getpid() if is_main else 0
+
+    def in_child() -> None:
+        for name in ('SIGTERM', 'SIGHUP'):
+            if callable(signal.getsignal(getattr(signal, name))):
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
+        if forking['parent']:
+            prctl(_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != forking['parent']:  # it ended in between
+                os._exit(1)
+
+    os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def end_with_launcher() -> None:
+    """Let a process that ``torchrun`` started end when ``torchrun`` is killed (Linux)."""
+    prctl = _prctl()
+    if prctl is not None and 'TORCHELASTIC_RUN_ID' in os.environ:
+        prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl() -> Callable[..., int] | None:
+    if not sys.platform.startswith('linux'):
+        return None
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        return ctypes.CDLL(None).prctl
+    return None
 
 
 def map_threads(work: Callable[[Job], Result], jobs: Iterable[Job], threads: int) -> Iterator[Result]:

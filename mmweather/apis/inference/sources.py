@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -17,7 +16,8 @@ from ...utils.atomic import write_json
 from ...utils.images import is_image_file
 from ...utils.runs import Record
 from ...utils.video import VideoWriter, is_video_file, open_video
-from ..restore_files import check_partners, find_partner
+from ..restore import in_memory
+from ..restore_files import as_path, check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
 from .report import Outcome, Report
@@ -44,9 +44,12 @@ def is_picture_or_video(path: Path) -> bool:
 
 def arrays_in(inputs: Any) -> list[Any] | None:
     """Inputs in memory as a list, or None where ``inputs`` names files alone."""
-    if isinstance(inputs, (np.ndarray, Mapping)):
+    def is_image(item: Any) -> bool:
+        return isinstance(item, Mapping) or in_memory(item) is not None
+
+    if is_image(inputs):
         return [inputs]
-    if isinstance(inputs, (list, tuple)) and any(isinstance(item, (np.ndarray, Mapping)) for item in inputs):
+    if isinstance(inputs, (list, tuple)) and any(map(is_image, inputs)):
         return list(inputs)
     return None
 
@@ -87,8 +90,8 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
 def _reader(task: Task, row: Mapping[str, Any]) -> Callable[[], Images]:
     def read() -> Images:
         return {
-            name: task.take(name, value) if isinstance(value, np.ndarray) else task.read(name, Path(os.fspath(value)))
-            for name, value in row.items()
+            name: task.read(name, as_path(value)) if array is None else task.take(name, array)
+            for name, value in row.items() for array in (in_memory(value), )
         }
 
     return read
