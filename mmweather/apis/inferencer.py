@@ -123,9 +123,10 @@ class Inferencer:
 
         Args:
             inputs: a picture, video or scene file, a folder (with the folders in it), a pattern, a list of these; an
-                array, uint8 (H, W, 3) RGB or (H, W), a mapping of arrays or files by the names of ``inputs``, or a
-                list of these, PIL images or uint8 tensors (3, H, W); a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
-                ``out_dir``; see :func:`~mmweather.apis.geotiff.restore_geotiff`.
+                array, uint8 (H, W, 3) RGB or (H, W), a PIL image, a uint8 tensor (3, H, W), a mapping of such or of
+                files by the names of ``inputs``, or a list of these; a camera, ``0`` or ``'camera:0'``. Satellite
+                scenes (GeoTIFF) are for restorers and need ``out_dir``; see
+                :func:`~mmweather.apis.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
                 ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always

@@ -284,9 +284,11 @@ def map_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], processes: int,
     if count <= 1:
         yield from map(work, jobs)
         return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context('spawn'), _start_worker, (start, ))
+    # The pool's helper process and, in `map`, its workers are started with these signals blocked.
+    with _signals_blocked():
+        pool = ProcessPoolExecutor(count, multiprocessing.get_context('spawn'), _start_worker, (start, ))
     try:
-        with _signals_blocked():  # spawns the processes
+        with _signals_blocked():
             results = pool.map(work, jobs)
         yield from results
     except BrokenProcessPool:
