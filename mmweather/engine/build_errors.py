@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
+from mmengine.registry import OPTIMIZERS, Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -112,7 +112,7 @@ def _explain(error: Exception, config: Config) -> MMWeatherError | None:
         if found is not None or part is None:
             return found
     if part is None:
-        return None
+        return _unknown_optimizer(config)
     if isinstance(error, (KeyError, RuntimeError)) and (match := _UNKNOWN.search(text)):
         return _unknown_name(match.group(1) or match.group(2), part, config)
     if not isinstance(part.given, Mapping):
@@ -132,6 +132,18 @@ def _explain(error: Exception, config: Config) -> MMWeatherError | None:
     missing = explain(error) if isinstance(error, (OSError, ImportError)) else None
     kind = '' if isinstance(error, (ValueError, AssertionError)) and text else f'{type(error).__name__}: '
     return ConfigError(f'{where or name}: {name} refuses its values: {missing or kind + text}{_shown(part, target)}')
+
+
+def _unknown_optimizer(config: Config) -> MMWeatherError | None:
+    """MMEngine looks at the signature of an optimizer before the registry is asked to build it."""
+    wrapper = config.get('optim_wrapper')
+    for settings in (wrapper, *wrapper.values()) if isinstance(wrapper, dict) else ():
+        optimizer = settings.get('optimizer') if isinstance(settings, dict) else None
+        if isinstance(optimizer, dict):
+            part = _Part(OPTIMIZERS, optimizer, None)
+            if isinstance(part.kind, str) and part.target() is None:
+                return _unknown_name(part.kind, part, config)
+    return None
 
 
 def _shown(part: _Part, target: Any) -> str:
