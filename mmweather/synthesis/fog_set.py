@@ -242,7 +242,7 @@ def make_fog_set(sources: Sequence[Source],
                  val_fraction: float = 0.0,
                  workers: int = 1,
                  progress: bool = True) -> dict[str, Any]:
-    """Lay fog on a set.  An interrupted run goes on where it stopped, and a rerun takes annotations that have changed.
+    """Apply fog to a set.  An interrupted run goes on where it stopped, and a rerun takes annotations that have changed.
 
     The result depends on the sources and settings alone, not on the number of processes.
 
