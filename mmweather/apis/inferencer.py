@@ -15,11 +15,11 @@ from torch import nn
 
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
 from ..utils.video import is_video_file
+from .hub import entry_of, get_model
 from .inference.loop import Options, Task, work_through
 from .inference.record import check_results, open_record
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
-from .model_index import entry_of, get_model
 from .restore import pick_device
 from .restore_files import find_images, folder_of, plan_jobs, works_of
 
@@ -126,7 +126,7 @@ class Inferencer:
                 array, uint8 (H, W, 3) RGB or (H, W), a PIL image, a uint8 tensor (3, H, W), a mapping of such or of
                 files by the names of ``inputs``, or a list of these; a camera, ``0`` or ``'camera:0'``. Satellite
                 scenes (GeoTIFF) are for restorers and need ``out_dir``; see
-                :func:`~mmweather.apis.geotiff.restore_geotiff`.
+                :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
                 ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always

@@ -22,7 +22,7 @@ from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
 from ..utils.images import write_image
 from ..utils.runs import end_forks_with_parent
-from .model_index import get_model
+from .hub import get_model
 from .restore import pick_device
 
 

@@ -10,7 +10,7 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.runs import check_target
 from .paired import PairedImageDataset
-from .placing import check_source, place_files
+from .tools.placing import check_source, place_files
 
 
 @DATASETS.register_module()

@@ -16,7 +16,7 @@ import mmweather
 from mmweather.apis.restore_files import restore_files
 from mmweather.cli import main
 from mmweather.errors import DataError
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.utils.images import read_image, write_image
 from mmweather.utils.runs import RECORD, Record
 from mmweather.utils.voc import read_voc

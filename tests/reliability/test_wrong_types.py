@@ -9,7 +9,7 @@ from torch import nn
 import mmweather
 from mmweather.apis.restore import restore_image
 from mmweather.errors import MMWeatherError
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 
 
 class Negative(nn.Module):

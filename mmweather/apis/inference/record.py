@@ -13,7 +13,7 @@ from torch import nn
 
 from ...utils.atomic import remove_leftovers
 from ...utils.runs import Record
-from ..geo.journal import identity_of
+from ..scenes.journal import identity_of
 from .loop import Options, Work
 
 RESULTS = 1
@@ -31,7 +31,7 @@ def open_record(out: Path, name: str, model: nn.Module, options: Options,
         name: of the model, for messages.
         model: its weights and settings count.
         options: of the run; those that do not change results do not count.
-        scene_options: of :func:`~mmweather.apis.geotiff.restore_geotiff`.
+        scene_options: of :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
     """
     if out.is_dir():
         remove_leftovers(out)
