@@ -36,10 +36,10 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         File -> its path below the folder it was found in, without the ending; in the order of the inputs.
 
     Raises:
-        DataError: nothing is there, or two pictures would have one result.
+        DataError: nothing is there, two pictures would have one result, or one has no name but its ending.
     """
     items = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    without = None if leave_out is None else Path(leave_out).resolve()
+    without = None if leave_out is None else Path(os.path.realpath(leave_out))
     owners: dict[Path, Path] = {}
     for entry in items:
         item = os.fspath(entry)
@@ -51,13 +51,16 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         else:
             found = (Path(file) for file in sorted(glob.glob(item, recursive=True)))
             files = {file: Path(file.name) for file in found if accept(file)}
-        files = {file: name for file, name in files.items()
-                 if file.is_file() and (file == path or without is None or without not in file.resolve().parents)}
+        # What is no regular file stays: its reader says what it is.
+        files = {file: name for file, name in files.items() if not file.is_dir() and (
+            file == path or without is None or without not in Path(os.path.realpath(file)).parents)}
         if not files:
             raise DataError(f"'{item}': no image there; give an image, a folder of images or a glob pattern")
         for file, name in files.items():
+            if not name.stem.strip('.'):
+                raise DataError(f"'{file}' has nothing before its ending to name the result by; rename it")
             other = owners.setdefault(name.with_suffix(''), file)
-            if other.resolve() != file.resolve():
+            if os.path.realpath(other) != os.path.realpath(file):
                 raise DataError(f"'{other}' and '{file}' would have one result '{name.with_suffix('')}'; rename "
                                 'one or restore them apart')
     return {file: name for name, file in owners.items()}

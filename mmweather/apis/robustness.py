@@ -7,7 +7,6 @@ import copy
 import gc
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..engine.runner import build_runner
 from ..errors import CheckpointError, ConfigError, DataError, MMWeatherError
 from ..synthesis.severity import WEATHERS
 from ..utils.atomic import write_bytes, write_json
+from ..utils.files import read_json
 from .robustness_table import CLEAN, Robustness
 
 VERSION = 1
@@ -172,7 +172,7 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
     path = root / MANIFEST
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = read_json(path)
             changed = [key for key in settings if found.get(key) != settings[key]]
         except (OSError, ValueError, AttributeError) as error:
             raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
@@ -189,7 +189,7 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
 
 def _read_cell(path: Path) -> dict[str, float] | None:
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
+        found = read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

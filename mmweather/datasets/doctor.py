@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ..errors import ConfigError, DataError
 from ..synthesis.fog_set import CLEAN, FOGGY
 from ..utils.atomic import write_json
+from ..utils.files import printable
 from ..utils.images import is_image_file, read_image
 from ..utils.rasters import Raster
 from .leakage import innermost, leak_message, shared_by_loaders
@@ -124,7 +125,7 @@ class Report:
         """Findings as lines of text, and a last line that counts."""
         lines = []
         for finding in sorted(self.findings, key=lambda item: (item.kind, item.files)):
-            lines.append(f'{finding.kind:<11} {finding.detail}')
+            lines.append(printable(f'{finding.kind:<11} {finding.detail}'))
         counts: dict[str, int] = defaultdict(int)
         for finding in self.findings:
             counts[finding.kind] += 1
@@ -219,7 +220,7 @@ def _list(group: Group) -> Iterator[Finding]:
             yield Finding('folder', (folder, ), f"'{folder}' does not exist")
             continue
         for path in sorted(folder.iterdir()):
-            if path.is_dir() or not is_image_file(path):
+            if not is_image_file(path):
                 continue
             first = group.files[key].setdefault(path.stem, path)
             if first != path and len(group.folders) > 1:

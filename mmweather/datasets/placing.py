@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import DataError
+from ..utils.files import check_regular
 
 
 def check_source(source: str | Path) -> Path:
@@ -47,9 +48,14 @@ def place_files(files: Iterable[tuple[Path, str]], target: str | Path, copy: boo
         texts: content of further text files by path, relative to ``target``.
 
     Raises:
-        DataError: ``target`` is not empty, or cannot be written.
+        DataError: ``target`` is not empty or cannot be written, or a file is not a regular one.
     """
     target, files = check_target(target), list(files)
+    for file, _ in files:
+        try:
+            check_regular(file)
+        except OSError as error:
+            raise DataError(f"'{file}' cannot be used ({error.strerror}); replace or remove it") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
     building.chmod(0o755)

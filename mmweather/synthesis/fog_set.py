@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..utils.atomic import write_bytes, write_json
-from ..utils.images import encode_image, read_image
+from ..utils.files import read_bytes, read_json, read_npy
+from ..utils.images import encode_image, open_picture, read_image
 from ..utils.voc import VOCObject, format_voc
 from .fog import CENTRE_AIRLIGHT, CENTRE_BETA, METRES_AIRLIGHT, METRES_BETA, Fog, Range, add_fog
 
@@ -29,6 +30,8 @@ FOGGY = {'train': 'VOC2007-FOG', 'test': 'VOCtest-FOG'}
 """Split -> folder of its foggy images, as published."""
 CLEAN, BOXES = 'JPEGImages', 'Annotations'
 MANIFEST = 'fog.json'
+FARTHEST = 1e6
+"""Metres; a depth map that states more marks places without a measurement, as the sky."""
 VERSION = 1
 """Raised whenever the pictures made from the same settings change."""
 
@@ -102,29 +105,33 @@ def read_depth(path: str | Path, scale: float | None = None) -> np.ndarray:
         scale: see :class:`FogSettings`.
 
     Returns:
-        float32 (H, W).  Places without a measurement (0 in integer files, NaN, infinite) get the greatest depth.
+        float32 (H, W).  Places without a measurement (0 in integer files, NaN, more than :data:`FARTHEST`) get the
+        greatest depth.
 
     Raises:
         DataError: the file cannot be read, is no map, has 8 bits and no ``scale``, or measures nothing.
     """
-    from PIL import Image
     try:
         if Path(path).suffix == '.npy':
-            levels = np.load(path, allow_pickle=False)
+            levels = read_npy(path)
         else:
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 levels = np.array(image)
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001  decoders raise anything
-        raise DataError(f"depth map '{path}' cannot be read ({' '.join(str(error).split())}); copy it again") from error
-    if levels.ndim != 2 or not (levels.size and np.issubdtype(levels.dtype, np.number)):
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
+        raise DataError(f"depth map '{path}' cannot be read ({reason}); copy it again") from error
+    if levels.ndim != 2 or not levels.size or levels.dtype.kind not in 'uif':
         raise DataError(f"depth map '{path}' must have one channel of numbers, got {levels.dtype} {levels.shape}")
     whole = np.issubdtype(levels.dtype, np.integer)
     if scale is None:
         if levels.dtype.itemsize == 1:
             raise DataError(f"depth map '{path}' has 8 bits, which says nothing about metres; give --depth-scale")
         scale = 1 / 256 if whole else 1.0
-    metres = levels.astype(np.float32) * np.float32(scale)
-    known = np.isfinite(metres) & (metres > 0 if whole else metres >= 0)
+    with np.errstate(over='ignore'):
+        metres = levels.astype(np.float32) * np.float32(scale)
+    known = (metres <= FARTHEST) & (metres > 0 if whole else metres >= 0)
     if not known.any():
         raise DataError(f"depth map '{path}' holds no measurement; leave the image out or give another map")
     metres[~known] = metres[known].max()
@@ -172,10 +179,10 @@ def lay_fog(job: Job) -> None:
                         f'{depth.shape[0]} (width x height); bring them to one size')
     foggy = encode_image(add_fog(image, settings.draw(source.stem), depth), Path(source.name).suffix, settings.quality)
     if isinstance(source.annotation, Path):
-        boxes = source.annotation.read_bytes()
+        boxes = read_bytes(source.annotation)
     else:
         boxes = format_voc(source.name, image.shape[:2], source.annotation)
-    write_pair(folder, FOGGY[split], source.name, source.image.read_bytes(), foggy, boxes)
+    write_pair(folder, FOGGY[split], source.name, read_bytes(source.image), foggy, boxes)
 
 
 def split_sources(sources: Sequence[Source], test_every: int = 5,
@@ -226,7 +233,7 @@ def _claim(root: Path, manifest: Mapping[str, Any]) -> None:
     path = root / MANIFEST
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = read_json(path)
         except (OSError, ValueError) as error:
             raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
         kept = found if isinstance(found, dict) else {}

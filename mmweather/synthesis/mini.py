@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, MissingToolboxError
 from ..utils.atomic import write_bytes, write_json
+from ..utils.files import read_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
 from . import mini_freiburg, mini_sand_dust
@@ -98,7 +98,7 @@ def _claim(root: Path, manifest: dict[str, Any]) -> None:
     path = root / MANIFEST
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = read_json(path)
         except (OSError, ValueError) as error:
             raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
         if not isinstance(found, dict):

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, MMWeatherError
 from ..utils.atomic import write_bytes, write_json
+from ..utils.files import read_json
 from ..utils.images import encode_image, is_image_file, read_image, read_note
 from .fog_set import read_depth
 from .severity import describe
@@ -145,7 +146,7 @@ def _claim(root: Path, record: Mapping[str, Any], overwrite: bool) -> None:
     path = root / MANIFEST
     if path.is_file() and not overwrite:
         try:
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = read_json(path)
         except (OSError, ValueError) as error:
             raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
         kept = found if isinstance(found, dict) else {}

@@ -17,7 +17,7 @@ from ...errors import DataError
 from ...utils.atomic import write_bytes
 from ...utils.drawing import Colour, draw_labels, palette_of
 from ...utils.images import read_image, write_image
-from ...utils.thermal import read_thermal
+from ...utils.thermal import check_counts, read_thermal
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
 from .pipeline import Pipeline, classes_of
@@ -83,6 +83,7 @@ class Segmenting:
         # Counts of 16 bits are often kept as floating point; 8 bits cannot be such counts.
         if wanted is not None and depth < wanted:
             raise DataError(f"'thermal' has {depth} bits a value, the model wants {wanted}: give the raw counts")
+        check_counts(array, "'thermal'")
         return array.astype(np.float32)
 
     def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
