@@ -20,6 +20,7 @@ from ...utils.images import read_image, write_image
 from ...utils.thermal import check_counts, read_thermal
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
+from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
 from .restoring import side_by_side
@@ -91,6 +92,7 @@ class Segmenting:
         packed = [self.pipeline(self._array(images)) for images in batch]
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
+        check_step(self, data, next(iter(batch[0].values())).shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
             samples = self.model.test_step(data)
         return [self._outcome(images, sample.cpu(), options) for images, sample in zip(batch, samples, strict=True)]
