@@ -6,7 +6,7 @@ import argparse
 import functools
 from collections.abc import Callable
 
-from ..utils.pixels import MAX_PIXELS, limit_pixels, parse_pixels
+from ..utils.pixels import MAX_PIXELS, limit_pixels, parse_pixels, pixel_limit
 
 
 def add_pixel_argument(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def with_pixel_limit(run: Callable[[argparse.Namespace], int]) -> Callable[[argp
     @functools.wraps(run)
     def limited(args: argparse.Namespace) -> int:
         if not hasattr(args, 'max_pixels'):
+            pixel_limit()  # a mistake in the environment stops here, not at each picture
             return run(args)
         with limit_pixels(args.max_pixels):
             return run(args)
