@@ -177,7 +177,10 @@ def read_npy(path: str | os.PathLike[str]) -> Any:
         file.seek(0)
         version = npy.read_magic(file)
         head = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = head(file)
+        try:
+            shape, _, dtype = head(file)
+        except Exception as error:  # the header is read by Python's own parser, which raises many kinds
+            raise ValueError(f"its header cannot be read ({' '.join(str(error).split())[:80]})") from None
         if math.prod(shape) * dtype.itemsize > os.fstat(file.fileno()).st_size - file.tell():
             raise ValueError('it is cut short')
         file.seek(0)

@@ -35,7 +35,7 @@ def test_a_map_of_attention_is_counted_where_it_is_stored():
             torch.zeros(1, 1, 500, 32), torch.zeros(1, 1, 500, 32), value)
 
     stored, fused = (peak_without_data(lambda dense=dense: run(dense)) for dense in (False, True))
-    assert stored - fused >= 2 * 500 * 500 * 4
+    assert fused < 300_000 and stored >= 2 * 500 * 500 * 4
 
 
 def test_what_cannot_be_run_without_data_is_not_known():
@@ -92,7 +92,7 @@ def test_the_check_names_need_and_remedy(monkeypatch):
         check_memory(model, (), run, size, 1, CPU, lambda fits: 'small fits' if fits(64, 64) else 'nothing fits')
 
     refuse((100, 100))
-    with pytest.raises(DataError, match=r'a picture of 4000x1000 would need about [0-9.]+ GB .* 0.1 GB are free; small'):
+    with pytest.raises(DataError, match=r'picture of 4000x1000 would need about [0-9.]+ GB .* 0.1 GB are free; small'):
         refuse((1000, 4000))
     monkeypatch.setenv('MMWEATHER_FREE_BYTES', '1e12')
     refuse((1000, 4000))
@@ -102,10 +102,10 @@ def test_the_check_names_need_and_remedy(monkeypatch):
 def test_restore_without_tiles_is_one_line_and_tiles_work(tmp_path, monkeypatch):
     import mmweather as package
     picture(tmp_path / 'dusty.png', (1278, 802))
-    done = mmweather('restore', tmp_path / 'dusty.png', '--model', 'ssdie-net', '--out', tmp_path / 'out', '--tile', 'none',
-                     memory=60e9, MMWEATHER_FREE_BYTES='3e8')
+    done = mmweather('restore', tmp_path / 'dusty.png', '--model', 'ssdie-net', '--out', tmp_path / 'out', '--tile',
+                     'none', memory=60e9, MMWEATHER_FREE_BYTES='3e8')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    line, = (line for line in done.stderr.splitlines() if line.startswith('failed: '))
+    (line, ) = (line for line in done.stderr.splitlines() if line.startswith('failed: '))
     assert '1280x804 would need about' in line and '--tile ' in line
     assert not list((tmp_path / 'out').glob('*.png'))
     monkeypatch.setenv('MMWEATHER_FREE_BYTES', '3e8')

@@ -60,7 +60,8 @@ def test_odd_annotations_are_left_out_and_counted_by_their_ids(odd, kind, tmp_pa
 
 
 def test_a_box_is_taken_from_polygons_and_a_crowd_from_what_is_one(tmp_path):
-    annotations = [dict(id=5, image_id=1, category_id=1, bbox=[], segmentation=[[3, 4, 9, 4, 6, 10], [5, 2, 6, 3, 7, 2]]),
+    polygons = [[3, 4, 9, 4, 6, 10], [5, 2, 6, 3, 7, 2]]
+    annotations = [dict(id=5, image_id=1, category_id=1, bbox=[], segmentation=polygons),
                    dict(GOOD, id=6, iscrowd='0'), dict(GOOD, id=7, iscrowd=1), [], 3]
     found = read_coco(_coco(tmp_path / 'boxes.json', annotations))
     assert [(one.box, one.difficult) for one in found.objects[1][1:]] == [
@@ -82,7 +83,8 @@ def test_ids_that_stand_for_two_things(tmp_path):
         read_coco(path)
 
 
-@pytest.mark.parametrize('name', ['../secret.png', '/etc/secret.png', 'a/../../secret.png', '..\\secret.png', '', 'a\0b'])
+@pytest.mark.parametrize('name', [
+    '../secret.png', '/etc/secret.png', 'a/../../secret.png', '..\\secret.png', '', 'a\0b'])
 def test_names_that_lead_out_of_the_folder_are_refused(name, tmp_path):
     picture(tmp_path / 'secret.png')
     picture(tmp_path / 'set/images/a.png')
@@ -128,7 +130,8 @@ def test_odd_voc_objects_are_reported_by_the_data_set_and_by_prepare(tmp_path, c
         picture(tmp_path / f'voc/JPEGImages/{index}.png', seed=index)
         _xml(tmp_path / f'voc/Annotations/{index}.xml', '<difficult>Unspecified</difficult>')
     assert main(['prepare', 'voc-fog', str(tmp_path / 'voc'), str(tmp_path / 'fog'), '--workers', '1']) == 0
-    assert '4 values of <difficult> other than 0 and 1 taken as 0: 0.xml, object 1: Unspecified' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert '4 values of <difficult> other than 0 and 1 taken as 0: 0.xml, object 1: Unspecified' in error
     pytest.importorskip('mmdet')
     from mmweather.datasets.voc_fog import VOCFog
     dataset = VOCFog(str(tmp_path / 'fog'), metainfo=dict(classes=('car', )))

@@ -137,7 +137,8 @@ class LoadLabelMap(BaseTransform):
             raise DataError(f"label map '{path}' cannot be read ({reason}); copy it again") from error
         if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
             label = label[0] if label.shape[0] == 1 else label[..., 0]
-        whole = label.dtype.kind in 'iub' or (label.dtype.kind == 'f' and np.array_equal(label, label.round()))
+        whole = label.dtype.kind in 'iub' or (
+            label.dtype.kind == 'f' and np.array_equal(label, label.round()) and bool((np.abs(label) < 2**31).all()))
         if label.ndim != 2 or not label.size or not whole:
             raise DataError(f"label map '{path}' has shape {label.shape} of {label.dtype}; one channel of class ids is "
                             'wanted')
