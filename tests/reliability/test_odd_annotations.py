@@ -245,3 +245,24 @@ def test_box_lists_with_endless_numbers_are_one_line(tmp_path):
         with pytest.raises(DataError, match='line 1') as caught:
             BoxListDataset(ann_file='list.txt', data_root=str(tmp_path))
         assert len(str(caught.value)) < 400
+
+
+def test_values_without_data_are_logged_once(tmp_path, monkeypatch):
+    pytest.importorskip('rasterio')
+    from mmweather.datasets.transforms import sentinel_loading
+    from mmweather.utils.rasters import write_geotiff
+    said = []
+    monkeypatch.setattr(sentinel_loading, 'print_log', lambda line, *_: said.append(line))
+    samples = []
+    for index in range(3):
+        pixels = np.full((10, 10, 2), -10, np.float32)
+        pixels[:index, :, 0] = np.nan
+        path = write_geotiff(tmp_path / f'{index}.tif', pixels, None, (1, 0, 0, 0, -1, 0))
+        samples.append({'sar_path': str(path)})
+    load = sentinel_loading.LoadSentinel(keys=('sar', ), mask=False)
+    for sample in samples:
+        assert np.isfinite(load.transform(dict(sample))['sar']).all()
+    assert len(said) == 1 and '1.tif' in said[0] and '5.00%' in said[0]
+    said.clear()
+    sentinel_loading.LoadSentinel(keys=('sar', ), mask=False, cache=True).warm(samples)
+    assert len(said) == 1 and '2 of 3 files' in said[0] and '7.50%' in said[0]

@@ -23,7 +23,7 @@ from mmweather.utils.thermal import read_thermal
 from mmweather.utils.video import open_video
 from mmweather.utils.voc import read_voc
 
-pytestmark = [pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no named pipes here'), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no named pipes here'), pytest.mark.timeout(400)]
 
 
 def _label(path):
