@@ -59,7 +59,7 @@ class Detecting:
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
         where = device_of(self.model)
-        check_step(self, data, pictures[0].shape[:2], options.dtype)
+        check_step(self.model, self.memory_mend, data, pictures[0].shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, where), restoring(self.model):
             samples = self.model.test_step(data)
         return [self._outcome(picture, sample.cpu(), options)

@@ -92,7 +92,7 @@ class Segmenting:
         packed = [self.pipeline(self._array(images)) for images in batch]
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
-        check_step(self, data, next(iter(batch[0].values())).shape[:2], options.dtype)
+        check_step(self.model, self.memory_mend, data, next(iter(batch[0].values())).shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
             samples = self.model.test_step(data)
         return [self._outcome(images, sample.cpu(), options) for images, sample in zip(batch, samples, strict=True)]
