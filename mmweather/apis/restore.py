@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..models.common.contract import InferenceContract
-from ..models.common.padding import padded_size
-from ..models.common.tiling import choose_tile, run_tiled, tile_grid
+from ..models.ops.contract import InferenceContract
+from ..models.ops.padding import padded_size
+from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
 from ..utils.images import read_image
 from .memory import check_memory, smaller_tiles
 

@@ -10,9 +10,9 @@ import pytest
 from hostile_files import picture
 from PIL import Image
 
+from mmweather.datasets.tools.fog_set import read_depth
+from mmweather.datasets.tools.fog_sources import find_sources
 from mmweather.errors import DataError
-from mmweather.synthesis.fog_set import read_depth
-from mmweather.synthesis.fog_sources import find_sources
 from mmweather.utils.coco import read_coco
 from mmweather.utils.files import finite_number, parse_json, read_npy, stays_below
 from mmweather.utils.images import read_image

@@ -95,7 +95,7 @@ def test_rasters_have_the_limit_too(tmp_path):
 
 
 def test_truncated_pictures_are_refused_whatever_others_have_set(tmp_path, monkeypatch):
-    from mmweather.synthesis.fog_set import read_depth
+    from mmweather.datasets.tools.fog_set import read_depth
     from mmweather.utils.thermal import read_thermal
     rng = np.random.default_rng(0)
     path = tmp_path / 'cut.png'

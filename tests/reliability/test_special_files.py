@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from hostile_files import KINDS, assert_one_line, make, mmweather, picture
 
-from mmweather.datasets.doctor import check
 from mmweather.datasets.paired import read_quarantine, read_stems
-from mmweather.datasets.placing import place_files
+from mmweather.datasets.tools.check import check
+from mmweather.datasets.tools.fog_set import read_depth
+from mmweather.datasets.tools.fog_sources import find_sources, read_list
+from mmweather.datasets.tools.placing import place_files
 from mmweather.errors import DataError
-from mmweather.synthesis.fog_set import read_depth
-from mmweather.synthesis.fog_sources import find_sources, read_list
 from mmweather.utils.coco import read_coco
 from mmweather.utils.files import check_regular, open_regular, printable, read_json, read_text
 from mmweather.utils.images import image_size, read_image, read_note
@@ -40,7 +40,7 @@ def _raster(path):
 
 def _scene(path):
     pytest.importorskip('rasterio')
-    from mmweather.apis.geo.scene import open_scene
+    from mmweather.apis.scenes.scene import open_scene
     with open_scene(path, 3):
         pass
 
