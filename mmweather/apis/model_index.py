@@ -228,9 +228,9 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
 
     Args:
         name_or_config: a name from :func:`list_models` or an alias, the path of a config file, or a config.
-        checkpoint: file with the weights, read without running code from it and loaded strictly; ``'shipped'`` for
-            those that come with the package. Without it the weights are random. Half precision becomes the
-            precision of the parameters.
+        checkpoint: file or address of the weights, read without running code from it and loaded strictly;
+            ``'shipped'`` for those that come with the package. Without it the weights are random. Half precision
+            becomes the precision of the parameters.
         device: where the model goes; the CPU if None.
 
     Returns:
@@ -253,16 +253,22 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
-        from ..utils.checkpoint import load_checkpoint, load_into, read_metadata, unwrap_state_dict
+        from ..utils.checkpoint import (
+            checkpoint_file,
+            load_checkpoint,
+            load_into,
+            read_metadata,
+            training_parts,
+            unwrap_state_dict,
+        )
 
-        path = os.fspath(checkpoint)
-        content = load_checkpoint(path, map_location='cpu')
+        source, path = os.fspath(checkpoint), checkpoint_file(checkpoint)
+        content = load_checkpoint(source)
         state = unwrap_state_dict(content)
-        if path.endswith('.safetensors'):
-            # Parts that only training needs may be left out, which the file tells (tools/model_converters/shrink.py).
-            parts = tuple(f'{part}.' for part in read_metadata(path).get('left_out') or ())
-            state |= {key: value for key, value in model.state_dict().items() if key.startswith(parts)} if parts else {}
-        load_into(model, state, path, strict=True)
+        if path.suffix == '.safetensors':
+            parts = training_parts(model, read_metadata(path).get('left_out'), source)
+            state = {key: value for key, value in model.state_dict().items() if key.startswith(parts)} | state
+        load_into(model, state, source, strict=True)
         meta = content.get('meta')
         if isinstance(meta, Mapping) and isinstance(meta.get('dataset_meta'), Mapping):
             model.dataset_meta = dict(meta['dataset_meta'])

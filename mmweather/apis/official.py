@@ -40,7 +40,15 @@ def _adapter(network: str) -> tuple:
 
 
 def as_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays of a (possibly nested) state dict as tensors."""
+    """Arrays of a (possibly nested) state dict as tensors.
+
+    Raises:
+        CheckpointError: weights stand under names that are not text.
+    """
+    odd = next((key for key, value in state.items() if isinstance(value, Tensor) and not isinstance(key, str)), None)
+    if odd is not None:
+        raise CheckpointError(f'the checkpoint holds weights under {odd!r:.40}, which is not text; save '
+                              'model.state_dict()')
     return {
         key: as_tensors(value) if isinstance(value, Mapping) else
         (torch.from_numpy(np.array(value)) if isinstance(value, (np.ndarray, np.generic)) else value)

@@ -13,13 +13,12 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 
 from ..compat.cpu_dist import leave_group
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
-from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
+from ..utils.checkpoint import load_checkpoint, load_into, same_shapes, unwrap_state_dict
 from .build_errors import config_errors
 from .config import check_sections, default_work_dir, load_config
 from .resume import find_resume_checkpoint
@@ -53,8 +52,9 @@ class SafeRunner(Runner):
         """Load weights into the model.
 
         Args:
-            filename: a file, or an address that MMEngine understands.
-            map_location: see :func:`torch.load`.
+            filename: a file or an address, see :func:`mmweather.utils.download.local_file`.
+            map_location: unused. Everything is read on the CPU: an optimizer moves its moments itself, and step
+                counters on a GPU would stop every step.
             strict: demand that all keys fit; always so when resuming or testing.
             revise_keys: unused; the prefixes of wrappers are known.
 
@@ -65,10 +65,7 @@ class SafeRunner(Runner):
             CheckpointError: the file is missing, broken, holds code, or belongs to another network.
         """
         path = str(filename)
-        if '://' in path:
-            checkpoint = CheckpointLoader.load_checkpoint(path, map_location, self.logger)
-        else:
-            checkpoint = load_checkpoint(path, map_location)
+        checkpoint = load_checkpoint(path)
         if self._resume and not {'epoch', 'iter'} <= set(checkpoint.get('meta') or ()):
             raise CheckpointError(f"'{path}' holds weights only, not the state of a training: it cannot be resumed; "
                                   'start from it with --cfg-options load_from=<path>')
@@ -84,7 +81,7 @@ class SafeRunner(Runner):
 
     def _fitting(self, model: torch.nn.Module, state: dict, path: str) -> dict:
         own = model.state_dict()
-        fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+        fits = same_shapes(state, own)
         if not fits:
             raise CheckpointError(f"'{path}' (load_from) has no key and shape of {type(model).__name__}: it belongs to "
                                   'another network')
