@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 import pickletools
 import re
@@ -135,8 +136,7 @@ def _check_archive(file: Path) -> bool:
     with zipfile.ZipFile(file) as archive:
         for record in records:
             if record.filename.endswith('data.pkl'):
-                with archive.open(record) as stream:
-                    _check_pickles(file, stream, 1)
+                _check_pickles(file, io.BytesIO(archive.read(record)), 1)
     return True
 
 

@@ -91,6 +91,13 @@ def _scalar(dtype: Any, data: Any = None) -> Any:
     return np.frombuffer(data, dtype.dtype)[0]
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    """Stand-in for ``bytes``, by which pickle writes that there are none."""
+    if arguments:
+        raise Refused('it makes bytes by a call')
+    return b''
+
+
 class _Method:
     """A statistics method of a log as the file names it; the real ones come from the class."""
 
@@ -140,4 +147,5 @@ def stand_ins() -> dict[str, Any]:
         **{f'{core}.scalar': _scalar for core in _CORES},
         'mmengine.logging.history_buffer.HistoryBuffer': _log(),
         **{f'{module}.getattr': _statistics_method for module in _BUILTINS},
+        **{f'{module}.bytes': _no_bytes for module in _BUILTINS},
     }

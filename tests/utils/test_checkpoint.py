@@ -89,11 +89,13 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize('zip_format', [True, False])
 def test_numpy_values_of_published_fusion_checkpoints(tmp_path, zip_format):
     content = {'fusion_model': {'w': torch.ones(2)}, 'fusion_loss': [np.float64(0.25), np.float64(0.125)],
-               'steps': np.int64(7), 'curve': np.arange(6.).reshape(2, 3)}
+               'steps': np.int64(7), 'curve': np.arange(6.).reshape(2, 3), 'none': np.zeros((0, 3)),
+               'columns': np.asfortranarray(np.arange(6, dtype='>i2').reshape(2, 3)), 'yes': np.bool_(True)}
     torch.save(content, tmp_path / 'fusion.pth', _use_new_zipfile_serialization=zip_format)
     read = load_checkpoint(tmp_path / 'fusion.pth')
     assert read['fusion_loss'] == [0.25, 0.125] and read['steps'] == 7
-    assert np.array_equal(read['curve'], content['curve']) and torch.equal(read['fusion_model']['w'], torch.ones(2))
+    assert all(np.array_equal(read[name], content[name]) for name in ('curve', 'none', 'columns', 'yes'))
+    assert torch.equal(read['fusion_model']['w'], torch.ones(2))
 
 
 def test_names_of_numpy_1_are_known(tmp_path):
