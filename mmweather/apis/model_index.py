@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, MMWeatherError
 
 if TYPE_CHECKING:
     import torch
@@ -209,10 +209,11 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
             path = find_entry(source).config
         elif not path.is_file():
             raise ConfigError(f'{path}: no such config file; give a path or a name from `mmweather list`')
-        # Registering the scope also lets the file say `_base_ = ['mmweather::...']`.
-        import mmweather.registry  # noqa: F401
+        from ..utils.config_file import read_config
         try:
-            config = Config.fromfile(path)
+            config = read_config(path)
+        except MMWeatherError:
+            raise
         except Exception as error:  # a config is code, so anything may be raised
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise ConfigError(f'{path}: cannot be read as a config: {reason}') from error

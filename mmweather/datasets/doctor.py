@@ -170,9 +170,11 @@ def groups_of_folder(root: str | Path) -> list[Group]:
 
 
 def _read_config(path: str | Path) -> Any:
-    from mmengine.config import Config
+    from mmweather.utils.config_file import read_config
     try:
-        return Config.fromfile(str(path))
+        return read_config(str(path))
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
         reason = ' '.join(str(error).split())
         raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
