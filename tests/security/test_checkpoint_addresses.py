@@ -122,11 +122,6 @@ def by_init_detector(address, folder):
     init_detector(load_config('togethernet'), address, device='cpu')
 
 
-def by_init_model(address, folder):
-    from mmseg.apis import init_model
-    init_model(load_config('heatnet'), address, device='cpu')
-
-
 def by_start(address, folder):
     from mmweather.models.togethernet.start import load_start
     load_start(nn.Linear(1, 1), address)
@@ -141,7 +136,6 @@ WAYS = {
     'stock backbone': by_backbone,
     'stock backbone with a prefix': by_backbone_with_prefix,
     'init_detector': by_init_detector,
-    'init_model': by_init_model,
     'get_model': lambda address, folder: get_model('ssdie-net', address),
     'mmengine.runner.load_checkpoint': lambda address, folder: mmengine.runner.load_checkpoint(
         nn.Linear(1, 1), address),
@@ -239,17 +233,6 @@ def test_stock_backbone_and_start_take_honest_files(server, tmp_path, suffix):
         type='Pretrained', checkpoint=f'{server.address}/r18{suffix}', prefix='backbone.')))
     other.init_weights()
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in backbone.state_dict().items())
-
-
-def test_shipped_weights_load_in_stock_init_model():
-    from mmseg.apis import init_model
-
-    from mmweather.apis.model_index import shipped_weights
-    file = shipped_weights('heatnet')
-    model = init_model(load_config('heatnet'), str(file), device='cpu')
-    wanted = load_checkpoint(file)
-    key = next(key for key, value in wanted.items() if value.ndim == 4)
-    assert torch.equal(model.state_dict()[key], wanted[key].float())
 
 
 def test_two_servers_with_one_file_name_are_not_confused(tmp_path):
