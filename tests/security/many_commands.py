@@ -20,8 +20,8 @@ LIMIT = 60
 
 
 def main(commands_file: str, results_file: str) -> None:
+    import mmweather.apis.adapters
     import mmweather.apis.inferencer
-    import mmweather.apis.official
     import mmweather.registry  # noqa: F401
     from mmweather import cli, get_model
     get_model('ssdie-net')  # imports what the commands need

@@ -27,7 +27,7 @@ from torch import nn  # noqa: E402
 
 import mmweather.registry  # noqa: E402, F401
 from mmweather import cli, get_model  # noqa: E402
-from mmweather.apis.model_index import load_config  # noqa: E402
+from mmweather.apis.hub import load_config  # noqa: E402
 from mmweather.engine.runner import test, test_parser, train, train_parser  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mmweather import cli
-from mmweather.apis.model_index import index_root
+from mmweather.apis.hub import index_root
 from mmweather.engine.config import load_config
 from mmweather.engine.runner import train, train_parser
 from mmweather.errors import ConfigError, MMWeatherError

@@ -17,7 +17,7 @@ import forged_files  # noqa: E402
 pytest.importorskip('mmagic')
 
 import mmweather  # noqa: E402
-from mmweather.apis.model_index import shipped_weights  # noqa: E402
+from mmweather.apis.hub import shipped_weights  # noqa: E402
 from mmweather.utils.checkpoint import load_checkpoint  # noqa: E402
 
 # Some 160 commands, each in a process of its own.
