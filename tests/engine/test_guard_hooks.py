@@ -19,9 +19,10 @@ def make_batch(*indices):
     return {'inputs': [item['inputs'] for item in items], 'data_samples': [item['data_samples'] for item in items]}
 
 
-def start(wrapper, **attributes):
-    runner = types.SimpleNamespace(optim_wrapper=wrapper, iter=6, **attributes)
+def start(wrapper, net, **attributes):
+    runner = types.SimpleNamespace(optim_wrapper=wrapper, model=net, iter=6, **attributes)
     hook = NonFiniteLossHook()
+    hook.before_run(runner)
     hook.before_train(runner)
     return hook, runner
 
@@ -41,13 +42,13 @@ def cpu_amp(monkeypatch):
 @pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
 def test_stops_before_the_step_and_names_the_files(bad):
     net = engine_toy.ToyNet(dropout=0)
-    hook, runner = start(wrapper_of(net))
+    hook, runner = start(wrapper_of(net), net)
     batch = make_batch(4, 7)
     hook.before_train_iter(runner, 0, batch)
     net.train_step(make_batch(1, 2), runner.optim_wrapper)  # a good step passes and updates
     before = {k: v.clone() for k, v in net.state_dict().items()}
     batch['inputs'][1][:] = bad
-    with pytest.raises(NonFiniteLossError, match=r'iteration 7 .*toy/004\.png, toy/007\.png') as caught:
+    with pytest.raises(NonFiniteLossError, match=r'iteration 7 .* not finite: toy/007\.png; no step') as caught:
         net.train_step(batch, runner.optim_wrapper)
     assert '\n' not in str(caught.value) and isinstance(caught.value, FloatingPointError)
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
@@ -55,18 +56,21 @@ def test_stops_before_the_step_and_names_the_files(bad):
 
 
 def test_guards_are_taken_away_after_training_and_do_not_pile_up():
-    wrapper = wrapper_of(torch.nn.Linear(1, 1))
-    hook, runner = start(wrapper)
+    net = torch.nn.Linear(1, 1)
+    wrapper = wrapper_of(net, clip_grad=dict(max_norm=1))
+    clip = wrapper.clip_func
+    hook, runner = start(wrapper, net)
     first = wrapper.backward
     hook.before_train(runner)
-    assert wrapper.backward is not first and len(hook._guarded) == 1
+    assert wrapper.backward != first and wrapper.clip_func is not clip and len(hook.guards) == 1
     hook.after_train(runner)
-    assert wrapper.backward.__func__ is OptimWrapper.backward
+    assert wrapper.backward.__func__ is OptimWrapper.backward and wrapper.step.__func__ is OptimWrapper.step
+    assert wrapper.clip_func is clip and not hook.guards
 
 
 def test_accumulated_gradients_are_judged_each_time():
     net = engine_toy.ToyNet(dropout=0)
-    hook, runner = start(wrapper_of(net, accumulative_counts=2))
+    hook, runner = start(wrapper_of(net, accumulative_counts=2), net)
     hook.before_train_iter(runner, 0, None)
     before = net.first.weight.clone()
     net.train_step(make_batch(1, 2), runner.optim_wrapper)
@@ -77,7 +81,7 @@ def test_accumulated_gradients_are_judged_each_time():
 
 def test_several_optimizers():
     net = engine_toy.ToyPairOfNets(dropout=0)
-    hook, runner = start(OptimWrapperDict(first=wrapper_of(net.first), last=wrapper_of(net.last)))
+    hook, runner = start(OptimWrapperDict(first=wrapper_of(net.first), last=wrapper_of(net.last)), net)
     hook.before_train_iter(runner, 0, make_batch(3))
     weights = net.last.weight.clone()
     net.train_step(make_batch(3, 5), runner.optim_wrapper)
@@ -93,7 +97,7 @@ def test_several_optimizers():
 def test_the_gradient_scaler_may_skip_but_a_bad_loss_stops(cpu_amp):
     net = torch.nn.Linear(1, 1)
     wrapper = cpu_amp(net)
-    hook, runner = start(wrapper)
+    hook, runner = start(wrapper, net)
     hook.before_train_iter(runner, 0, {'img_path': ['a.png'], 'inputs': None})
     before = net.weight.clone()
     # A finite loss whose gradient overflows float32 once scaled: the scaler skips the step and halves its factor.
