@@ -119,6 +119,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
         'mmweather.engine.hooks.seg_pictures': ('SegPicturesHook', ),
         'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
+        'mmweather.engine.hooks.sync_buffers': ('SyncBuffersHook', ),
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),

@@ -12,13 +12,15 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmweather.ExactResumeHook'),
     dict(type='mmweather.RankMeanLogHook'),
+    dict(type='mmweather.SyncBuffersHook'),
     dict(type='mmweather.NonFiniteLossHook'),
 ]
 
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    # Seconds after which a process that does not answer ends the others.
+    dist_cfg=dict(backend='nccl', timeout=600))
 visualizer = dict(type='mmengine.Visualizer', vis_backends=[dict(type='mmengine.LocalVisBackend')])
 log_processor = dict(type='mmengine.LogProcessor', by_epoch=False, window_size=50)
 log_level = 'INFO'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -231,10 +232,11 @@ class _Guard:
         self._losses: list[tuple[int, Tensor]] = []
         self._norms: Tensor | None = None
         self._code: Tensor | None = None
-        self._backward, self._step = wrapper.backward, wrapper.step
-        # On the instance: deleting them uncovers the methods again.
-        wrapper.backward, wrapper.step = self.backward, self.step
-        self._clip = getattr(wrapper, 'clip_func', None)
+        self._backward, self._step, self._clip = wrapper.backward, wrapper.step, getattr(wrapper, 'clip_func', None)
+        # On the instance, which may have a step already: schedulers put a counter of steps there.
+        self._own = {key: vars(wrapper)[key] for key in ('backward', 'step') if key in vars(wrapper)}
+        wrapper.backward = self.backward
+        wrapper.step = functools.wraps(self._step)(lambda **kwargs: self.step(**kwargs))
         clip = getattr(wrapper, 'clip_grad_kwargs', None)
         self._clips = bool(clip) and wrapper.grad_name == 'grad_norm' and not clip.get('error_if_nonfinite')
         if self._clips:
@@ -243,6 +245,7 @@ class _Guard:
     def remove(self) -> None:
         for name in ('backward', 'step'):
             vars(self.wrapper).pop(name, None)
+        vars(self.wrapper).update(self._own)
         if self._clips:
             self.wrapper.clip_func = self._clip
 
