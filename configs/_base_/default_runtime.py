@@ -7,12 +7,13 @@ default_hooks = dict(
     sampler_seed=dict(type='mmengine.DistSamplerSeedHook'),
     logger=dict(type='mmengine.LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='mmengine.ParamSchedulerHook'),
+    # Several processes: one set of batch-norm statistics where it is measured or saved.
+    sync_buffers=dict(type='mmweather.SyncBuffersHook'),
     # Recipes with a validation set add save_best, e.g. save_best='psnr_y', rule='greater'.
     checkpoint=dict(type='mmengine.CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3))
 custom_hooks = [
     dict(type='mmweather.ExactResumeHook'),
     dict(type='mmweather.RankMeanLogHook'),
-    dict(type='mmweather.SyncBuffersHook'),
     dict(type='mmweather.NonFiniteLossHook'),
 ]
 

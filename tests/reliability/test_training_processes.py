@@ -95,7 +95,7 @@ def test_a_second_training_in_the_folder_is_refused_until_the_first_is_gone(tmp_
 @pytest.mark.slow
 def test_two_processes_validate_the_model_that_is_saved(tmp_path):
     config = config_with(
-        tmp_path, dict(type='mmweather.SyncBuffersHook'), dict(type='mmweather.ToyStateFileHook', folder=str(tmp_path)),
+        tmp_path, dict(type='mmweather.ToyStateFileHook', folder=str(tmp_path)),
         model=dict(type='mmweather.ToyNormNet'),
         train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=5, val_interval=4))
     ended = reliability_toy.finish(reliability_toy.start_ranks(
