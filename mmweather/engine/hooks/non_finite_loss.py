@@ -232,12 +232,13 @@ class _Guard:
         self._losses: list[tuple[int, Tensor]] = []
         self._norms: Tensor | None = None
         self._code: Tensor | None = None
-        self._backward, self._step, self._clip = wrapper.backward, wrapper.step, getattr(wrapper, 'clip_func', None)
+        self._backward, self._step = wrapper.backward, wrapper.step
+        self._clip: Any = getattr(wrapper, 'clip_func', None)
         # On the instance, which may have a step already: schedulers put a counter of steps there.
         self._own = {key: vars(wrapper)[key] for key in ('backward', 'step') if key in vars(wrapper)}
         wrapper.backward = self.backward
         wrapper.step = functools.wraps(self._step)(lambda **kwargs: self.step(**kwargs))
-        clip = getattr(wrapper, 'clip_grad_kwargs', None)
+        clip = getattr(wrapper, 'clip_grad_kwargs', None) or {}
         self._clips = bool(clip) and wrapper.grad_name == 'grad_norm' and not clip.get('error_if_nonfinite')
         if self._clips:
             wrapper.clip_func = self.clip
