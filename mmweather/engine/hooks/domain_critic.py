@@ -17,8 +17,8 @@ from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from ...errors import CheckpointError, ConfigError, DataError
-from ...models.common.adversarial import KINDS, confusion_loss, critic_loss
-from ...models.common.domains import group_by_domain, take
+from ...models.adaptation.adversarial import KINDS, confusion_loss, critic_loss
+from ...models.adaptation.domains import group_by_domain, take
 from ...registry import HOOKS, MODELS
 from .non_finite_loss import NonFiniteLossHook
 
