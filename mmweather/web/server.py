@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LOCAL_HOSTS = ('127.0.0.1', 'localhost')
 _PREFIX = 'mmweather-web-'
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def quiet_gradio() -> None:
@@ -156,6 +157,8 @@ def serve(engine: Engine, host: str = '127.0.0.1', port: int = 7860, open_browse
             import webbrowser
 
             webbrowser.open(address)
+        # uvicorn shuts down on these, then raises the signal again for the handler that was there before.
+        vars(uvicorn.server)['HANDLED_SIGNALS'] = (signal.SIGINT, *_SIGNALS)
         config = uvicorn.Config(app, log_level='warning', access_log=False, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -168,17 +171,15 @@ def _signals_exit() -> Iterator[None]:
         print(f'ended by {signal.Signals(number).name}', file=sys.stderr)
         raise SystemExit(128 + number)
 
-    names = [name for name in ('SIGTERM', 'SIGHUP') if hasattr(signal, name)]
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (getattr(signal, name) for name in names):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.signal(number, leave)
+    mine = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL
+            and threading.current_thread() is threading.main_thread()]
+    for number in mine:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
