@@ -158,7 +158,7 @@ def serve(engine: Engine, host: str = '127.0.0.1', port: int = 7860, open_browse
 
             webbrowser.open(address)
         # uvicorn shuts down on these, then raises the signal again for the handler that was there before.
-        vars(uvicorn.server)['HANDLED_SIGNALS'] = (signal.SIGINT, *_SIGNALS)
+        uvicorn.server.HANDLED_SIGNALS = (signal.SIGINT, *_SIGNALS)  # type: ignore[assignment]
         config = uvicorn.Config(app, log_level='warning', access_log=False, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])
 
