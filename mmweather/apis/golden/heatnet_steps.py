@@ -11,7 +11,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mmweather.apis.official import as_tensors, from_official
+from mmweather.apis.adapters import as_tensors, from_official
 
 from .compare import GoldenFolder
 from .fill import fill_input, fill_state_dict

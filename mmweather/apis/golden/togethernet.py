@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.models.togethernet import losses, postprocess
 from mmweather.models.togethernet.dtfe import DynamicTransformerEnhancement
 from mmweather.models.togethernet.layers import TransformerCSP

@@ -13,7 +13,7 @@ from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from mmweather.errors import ConfigError
-from mmweather.models.common.domains import group_by_domain, take
+from mmweather.models.adaptation.domains import group_by_domain, take
 from mmweather.registry import MODELS
 
 from .losses import certainty, segmentation_loss

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.models.heatnet.critic import ResNetCritic
 from mmweather.models.heatnet.official import load_teacher

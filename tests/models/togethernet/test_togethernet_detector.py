@@ -17,7 +17,7 @@ from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
-from mmweather.apis.official import from_official  # noqa: E402
+from mmweather.apis.adapters import from_official  # noqa: E402
 from mmweather.errors import ConfigError, DataError  # noqa: E402
 from mmweather.models.togethernet.detector import ARCHITECTURES, TogetherNet  # noqa: E402
 from mmweather.models.togethernet.network import TogetherNetwork  # noqa: E402

@@ -10,7 +10,7 @@ pytest.importorskip('mmdet', reason='the network is built from mmdet')
 
 from mmengine.structures import InstanceData  # noqa: E402
 
-from mmweather.apis.official import from_official, published_networks  # noqa: E402
+from mmweather.apis.adapters import from_official, published_networks  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
 from mmweather.models.togethernet import official, postprocess  # noqa: E402
 from mmweather.models.togethernet.losses import FocalObjectnessLoss, joint_loss  # noqa: E402
