@@ -108,7 +108,7 @@ def test_a_wrong_metafile_is_named_in_one_line(index, change, message):
 
 
 @pytest.mark.parametrize('text, message', [
-    ('Import:\n  - configs/gone.yml\n', 'gone.yml: no such file'),
+    ('Import:\n  - configs/gone.yml\n', 'gone.yml: file not found'),
     ('Import: 3\n', "'Import' must be a list"),
     ('- a\n', 'must hold a YAML mapping'),
     ('Import: [a\n', 'cannot be read'),

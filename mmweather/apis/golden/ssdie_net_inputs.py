@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmweather.apis.adapters import from_official
 from mmweather.models.ssdie_net import losses
-from mmweather.models.ssdie_net.official import rename_patch_unet
+from mmweather.models.ssdie_net.state_dict_adapter import rename_patch_unet
 
 from .compare import GoldenFolder
 from .fill import fill_input

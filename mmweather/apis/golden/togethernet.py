@@ -332,7 +332,7 @@ class TrainStep:
 
     def published(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Values of our parameters or buffers under the published names in :attr:`record`."""
-        from mmweather.models.togethernet.official import rename
+        from mmweather.models.togethernet.state_dict_adapter import rename
         result = {}
         for name in (*self.record['params'], *self.record['bn_running_var'], *self.record['bn_running']):
             ours = re.sub(r'\.[pm]_conv\.', '.conv_offset.', rename(name))

@@ -17,7 +17,7 @@ from mmweather.models.adaptation.domains import group_by_domain, take
 from mmweather.registry import MODELS
 
 from .losses import certainty, segmentation_loss
-from .official import load_teacher
+from .state_dict_adapter import load_teacher
 
 #: Channels of the stacked image that each modality takes.
 CHANNELS = {('rgb', 'thermal'): slice(0, 4), ('rgb', ): slice(0, 3), ('thermal', ): slice(3, 4)}
