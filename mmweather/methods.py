@@ -43,8 +43,8 @@ class Method:
         adapters: module with ``NETWORKS``, the adapters of published state dicts, relative to ``package``; None where
             nothing is published.
         baseline: name of the config that stands for the method, with the paper's schedule.
-        index: folder of ``package`` with ``model-index.yml`` and configs; None for methods of this package, which share
-            one index.
+        index: folder of ``package`` with ``configs/<name>/metafile.yml`` and weights; None for methods of this package,
+            which share one folder.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Method:
                 for registry, modules in self.registered.items()}
 
     def index_root(self) -> Path | None:
-        """Return the folder of the method's own model index, or None where it has none."""
+        """Return the folder of the method's own configs, or None where it has none."""
         if self.index is None:
             return None
         return Path(str(importlib.import_module(self.package).__file__)).parent / self.index

@@ -1,4 +1,4 @@
-"""The models that the package ships: what ``model-index.yml`` and the metafiles say, and building one by name."""
+"""The models of the package and of plug-ins: reading their metafiles, and building a model by name."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ModelEntry:
         metafile: where the entry stands.
         metadata: free facts, such as parameters and training data.
         results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
-        weights: address of the weights, or their path below the folder of ``model-index.yml``, or None.
+        weights: address of the weights, or their path below ``root``, or None.
         alias: short name, or None.
-        root: folder of the model index that names the entry.
+        root: folder that holds ``configs`` and ``weights``.
     """
 
     name: str
@@ -62,33 +62,38 @@ class ModelEntry:
         """The file of weights that comes with the package, or None where there is none."""
         if self.weights is None or '://' in self.weights:
             return None
-        # An editable install has links in `.mim`; the weights are where they lead.
         root = index_root() if self.root is None else self.root
-        file = (root / 'model-index.yml').resolve().parent / self.weights
+        file = root / self.weights
         return file if file.is_file() else None
 
 
 def index_root() -> Path:
-    """The folder that holds ``model-index.yml`` and ``configs``.
+    """Return the folder that holds ``configs`` and ``weights``.
 
     Returns:
         ``mmweather/.mim`` of an installed package, else the root of the working tree.
 
     Raises:
-        ConfigError: neither holds a model index.
+        ConfigError: neither holds a metafile.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / '.mim', package.parent):
-        if (folder / 'model-index.yml').is_file():
+        if _metafiles(folder):
             return folder
-    raise ConfigError(f'{package / ".mim"}: no model-index.yml there; reinstall mmweather')
+    raise ConfigError(f'{package / ".mim"}: no metafile found there; install mmweather (pip install -e . in a '
+                      'checkout, or make setup)')
+
+
+def _metafiles(root: Path) -> list[Path]:
+    """Return the metafiles below ``root``; a new folder of configs needs no entry in a list."""
+    return sorted(root.glob('configs/*/metafile.yml'))
 
 
 def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEntry]:
-    """Read the model index and every metafile that it imports.
+    """Read every metafile, ``configs/*/metafile.yml``.
 
     Args:
-        root: folder with ``model-index.yml``; None for the package's own and those of plug-ins
+        root: folder with ``configs``; None for the package's own and those of plug-ins
             (:func:`mmweather.methods.plugin_methods`).
 
     Returns:
@@ -100,7 +105,7 @@ def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEnt
     """
     entries: dict[str, ModelEntry] = {}
     for base in _index_roots() if root is None else (Path(root), ):
-        for entry in _read_index(base):
+        for entry in (entry for path in _metafiles(base) for entry in _read_metafile(path, base)):
             if entry.name in entries:
                 raise ConfigError(f"{entry.metafile}: the model name '{entry.name}' is taken by "
                                   f'{entries[entry.name].metafile}; rename one')
@@ -120,15 +125,6 @@ def _index_roots() -> Iterator[Path]:
         folder = method.index_root()
         if folder is not None:
             yield folder
-
-
-def _read_index(base: Path) -> Iterator[ModelEntry]:
-    index_file = base / 'model-index.yml'
-    imports = _read_yaml(index_file).get('Import')
-    if not isinstance(imports, list) or not all(isinstance(item, str) for item in imports):
-        raise ConfigError(f"{index_file}: 'Import' must be a list of metafiles")
-    for item in imports:
-        yield from _read_metafile(base / item, base)
 
 
 def list_models(pattern: str | None = None) -> list[str]:
@@ -343,8 +339,8 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
     weights = item.get('Weights')
     weights = weights[0] if isinstance(weights, list) and weights else weights or None
     if weights is not None and (not isinstance(weights, str) or weights.startswith('/') or '..' in weights.split('/')):
-        raise ConfigError(f"{where}: 'Weights' is {weights!r}; give an address, or a path below the folder of "
-                          'model-index.yml')
+        raise ConfigError(f"{where}: 'Weights' is {weights!r}; give an address, or a path below the folder that holds "
+                          'configs')
     alias = item.get('Alias')
     if alias is not None and (not isinstance(alias, str) or not _ALIAS.fullmatch(alias)):
         raise ConfigError(f"{where}: 'Alias' is {alias!r}; give a short name of small letters, digits and hyphens")
