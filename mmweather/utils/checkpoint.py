@@ -16,6 +16,7 @@ from ..errors import CheckpointError
 from .atomic import write_bytes
 from .checkpoint_reader import Inert, first_line, read_pickled
 from .download import local_file
+from .finite import float_tensors, not_finite, some
 
 _WRAPPERS = ('state_dict', 'params', 'model', 'params_ema', 'model_state_dict', 'net_g')
 _SHOWN = 5
@@ -239,8 +240,14 @@ def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
         path: the file; what was there stays until the new one is complete.
         state: tensors by key.
         metadata: small facts; stored as text in safetensors, under ``meta`` in PyTorch files.
+
+    Raises:
+        CheckpointError: values are not finite; nothing is written.
     """
     file = Path(path)
+    faults = not_finite(float_tensors(state))
+    if faults:
+        raise CheckpointError(f"'{file}' is not written: not finite are {some(faults)}; give weights that are finite")
     if file.suffix == '.safetensors':
         from safetensors.torch import save
         # Clones, as safetensors refuses two names of one storage.

@@ -265,7 +265,7 @@ def _sizes(group: Group, seen: Mapping[Path, Look]) -> Iterator[Finding]:
             told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
             yield Finding('size', tuple(sizes), f'{told} (width x height)', tuple(files))
             continue
-        headers = {str(path): seen[path].header for path in sizes if seen[path].header is not None}
+        headers = {str(path): header for path in sizes if (header := seen[path].header) is not None}
         if len(headers) > 1:
             from ..transforms.sentinel_loading import check_grids
             try:
