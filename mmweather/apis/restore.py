@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
+from ..methods import inputs as known_inputs
 from ..models.ops.contract import InferenceContract
 from ..models.ops.padding import padded_size
 from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
@@ -231,8 +232,9 @@ def as_array(name: str, image: Image) -> np.ndarray:
 
 
 def read_mode(name: str) -> str:
-    """How :func:`~mmweather.utils.images.read_image` reads an input of that name."""
-    return 'grey3' if name == 'ir' else 'rgb'
+    """Return how :func:`~mmweather.utils.images.read_image` reads an input of that name."""
+    record = known_inputs().get(name)
+    return record.mode if record is not None and record.mode in ('rgb', 'grey3') else 'rgb'
 
 
 def _to_tensor(array: np.ndarray) -> Tensor:

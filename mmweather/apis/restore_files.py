@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import ConfigError, DataError
+from ..methods import inputs as known_inputs
 from ..utils.images import is_image_file
 from .inference.loop import Options, Task, Work, work_through
 from .inference.report import Report
@@ -66,10 +67,6 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     return {file: name for name, file in owners.items()}
 
 
-#: What the names of thermal pictures have in the place of the visible ones' (Freiburg Thermal).
-_THERMAL_NAMES = (('_rgb', '_ir'), ('_rgb', '_ir_aligned'), ('_rgb', '_thermal'))
-
-
 def find_partner(folder: Path, name: Path, kind: str = 'ir',
                  accept: Callable[[Path], bool] = is_image_file) -> Path:
     """The file that belongs to the picture called ``name``, a path without ending.
@@ -77,8 +74,7 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     Args:
         folder: where to look: at the same place below it, then in itself; or the file.
         name: path of the picture below its folder, without the ending.
-        kind: name of the input; thermal pictures may also be called ``*_ir`` where the visible one is ``*_rgb``, and
-            end in ``.npy``.
+        kind: name of the input; its record (:class:`mmweather.inputs.Input`) gives further stems and endings.
         accept: tells by the name whether a file is taken.
 
     Raises:
@@ -86,12 +82,11 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     """
     if folder.is_file():
         return folder
-    names = [name.name]
-    if kind == 'thermal':
-        names += [name.name.replace(visible, other) for visible, other in _THERMAL_NAMES if visible in name.name]
+    record = known_inputs()[kind]
+    names = [name.name, *(name.name.replace(visible, other) for visible, other in record.stems if visible in name.name)]
     for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
         for file in sorted(stem.parent.glob(f'{glob.escape(stem.name)}.*')):
-            if file.stem == stem.name and (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
+            if file.stem == stem.name and (accept(file) or file.suffix in record.suffixes):
                 return file
     raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
 
@@ -211,9 +206,9 @@ def restore_files(
     """Restore files, folders and patterns: pictures into PNG files, scenes into GeoTIFFs, of the same names.
 
     TIFFs that are georeferenced, or that no picture reader takes, are scenes and go through
-    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all and results that exist are
-    left, so a rerun goes on where the last one stopped. An input that cannot be restored is reported, and the rest is
-    finished.
+    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all, and existing
+    results are kept, so a rerun continues where the last one stopped. An input that cannot be restored is reported, and
+    the rest is finished.
 
     Args:
         model: as in :func:`~mmweather.apis.restore.restore_image`.

@@ -171,9 +171,11 @@ def groups_of_folder(root: str | Path) -> list[Group]:
 
 
 def _read_config(path: str | Path) -> Any:
-    from mmengine.config import Config
+    from mmweather.utils.config_file import read_config
     try:
-        return Config.fromfile(str(path))
+        return read_config(str(path))
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
         reason = ' '.join(str(error).split())
         raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
@@ -264,7 +266,7 @@ def _sizes(group: Group, seen: Mapping[Path, Look]) -> Iterator[Finding]:
             told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
             yield Finding('size', tuple(sizes), f'{told} (width x height)', tuple(files))
             continue
-        headers = {str(path): seen[path].header for path in sizes if seen[path].header is not None}
+        headers = {str(path): header for path in sizes if (header := seen[path].header) is not None}
         if len(headers) > 1:
             from ..transforms.sentinel_loading import check_grids
             try:
