@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..engine.build_errors import config_errors
 from ..engine.config import load_config
 from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
+from ..utils.files import read_json
 from ..utils.images import write_image
 from ..utils.runs import end_forks_with_parent
 from .hub import get_model
@@ -49,9 +49,10 @@ def _part(config: Config, key: str, path: str | Path) -> Any:
 def _claim(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool, overwrite: bool) -> None:
     """Note whose labels these are; refuse to mix them with those of another."""
     try:
-        notes = json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+        notes = read_json(note) if note.is_file() else {}
     except ValueError:
         notes = {}
+    notes = notes if isinstance(notes, dict) else {}
     others = [notes[domain] for domain in domains if notes.get(domain, own) != own]
     if not overwrite and (others or (found and not all(domain in notes for domain in domains))):
         whose = f"of '{others[0].get('teacher', '?')}'" if others else 'of another origin'

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
+from ..methods import inputs as known_inputs
 from ..models.ops.contract import InferenceContract
-from ..models.ops.tiling import run_tiled
+from ..models.ops.padding import padded_size
+from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
 from ..utils.images import read_image
+from .memory import check_memory, smaller_tiles
 
 Image = Union[np.ndarray, PIL.Image.Image, Tensor, str, 'os.PathLike[str]']
 Images = Union[Image, 'Mapping[str, Image]', 'Sequence[Image]']
@@ -92,7 +95,8 @@ def restore_image(
 
     Raises:
         ConfigError: the model is no restorer, or an option cannot work.
-        DataError: an input is missing, unreadable, of another size, or the output is not finite.
+        DataError: an input is missing, unreadable or of another size, there is not enough memory for it
+            (:mod:`mmweather.apis.memory`), or the output is not finite.
     """
     return restore_batch(model, [images], tile, overlap, dtype, device, progress)[0]
 
@@ -150,12 +154,50 @@ def predict(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None
         (B, C', H, W), on that device.
     """
     where = next(iter(tensors.values())).device
+    with autocast(dtype, where):
+        _check_memory(model, tensors, tile, overlap, dtype)
     with torch.inference_mode(), autocast(dtype, where):
-        if hasattr(model, 'predict_images'):
-            # There, None means what the config says.
-            return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap,
-                                        progress=progress)
-        return run_tiled(model, tuple(tensors.values()), contract_of(model), tile, overlap, progress)
+        return _run(model, tensors, tile, overlap, progress)
+
+
+def _run(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
+         progress: Progress | None = None) -> Tensor:
+    if hasattr(model, 'predict_images'):
+        # There, None means what the config says.
+        return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap, progress=progress)
+    return run_tiled(model, tuple(tensors.values()), contract_of(model), tile, overlap, progress)
+
+
+def _check_memory(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None, overlap: int | None,
+                  dtype: str | None) -> None:
+    """Refuse pictures, or tiles of them, that the memory is too small for.
+
+    Raises:
+        DataError: see :func:`~mmweather.apis.memory.check_memory`.
+    """
+    contract = contract_of(model)
+    first = next(iter(tensors.values()))
+    count, _, height, width = first.shape
+    side = choose_tile(tile, height, width, contract, first.device.type)
+    if side is None:
+        size = tuple(padded_size(length, contract.multiple_of, contract.minimum) for length in (height, width))
+        beside = 0
+    else:
+        size = tuple(tile_grid(height, width, side, overlap, contract, even=tile == 'auto')[0])
+        # The blended result, and its clamped copy.
+        beside = 2 * 4 * count * bands_of(model) * height * width
+    channels = {name: tensor.shape[1] for name, tensor in tensors.items()}
+
+    def run(height: int, width: int) -> Tensor:
+        return _run(model, {name: torch.zeros((count, bands, height, width), dtype=first.dtype, device=first.device)
+                            for name, bands in channels.items()})
+
+    def remedy(fits: Callable[[int, int], bool]) -> str:
+        if contract.tiling == 'never':
+            return 'give a smaller picture' + (' or --batch-size 1' if count > 1 else '')
+        return smaller_tiles(fits, max(size))
+
+    check_memory(model, (dtype, ), run, (size[0], size[1]), count, first.device, remedy, beside)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -223,8 +265,9 @@ def as_array(name: str, image: Image) -> np.ndarray:
 
 
 def read_mode(name: str) -> str:
-    """How :func:`~mmweather.utils.images.read_image` reads an input of that name."""
-    return 'grey3' if name == 'ir' else 'rgb'
+    """Return how :func:`~mmweather.utils.images.read_image` reads an input of that name."""
+    record = known_inputs().get(name)
+    return record.mode if record is not None and record.mode in ('rgb', 'grey3') else 'rgb'
 
 
 def _to_tensor(array: np.ndarray) -> Tensor:

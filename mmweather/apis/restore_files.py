@@ -15,6 +15,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import ConfigError, DataError
+from ..methods import inputs as known_inputs
 from ..utils.images import is_image_file
 from .inference.loop import Options, Task, Work, work_through
 from .inference.report import Report
@@ -48,11 +49,11 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         File -> its path below the folder it was found in, without the ending; in the order of the inputs.
 
     Raises:
-        DataError: nothing is there, or two pictures would have one result.
+        DataError: nothing is there, two pictures would have one result, or one has no name but its ending.
     """
     several = isinstance(source, Iterable) and not isinstance(source, (str, bytes))
     items = list(source) if several else [source]
-    without = None if leave_out is None else Path(leave_out).resolve()
+    without = None if leave_out is None else Path(os.path.realpath(leave_out))
     owners: dict[Path, Path] = {}
     for entry in items:
         path = as_path(entry)
@@ -64,22 +65,19 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         else:
             found = (Path(file) for file in sorted(glob.glob(item, recursive=True)))
             files = {file: Path(file.name) for file in found if accept(file)}
-        files = {file: name for file, name in files.items()
-                 if file.is_file() and (file == path or without is None or without not in file.resolve().parents)}
+        # What is no regular file stays: its reader says what it is.
+        files = {file: name for file, name in files.items() if not file.is_dir() and (
+            file == path or without is None or without not in Path(os.path.realpath(file)).parents)}
         if not files:
             raise DataError(f"'{item}': no image there; give an image, a folder of images or a glob pattern")
         for file, name in files.items():
             if not name.stem.strip('.'):
-                raise DataError(f"'{file}': the name has nothing but dots before its ending; rename the file")
+                raise DataError(f"'{file}' has nothing before its ending to name the result by; rename it")
             other = owners.setdefault(name.with_suffix(''), file)
-            if other.resolve() != file.resolve():
+            if os.path.realpath(other) != os.path.realpath(file):
                 raise DataError(f"'{other}' and '{file}' would have one result '{name.with_suffix('')}'; rename "
                                 'one or restore them apart')
     return {file: name for name, file in owners.items()}
-
-
-#: What the names of thermal pictures have in the place of the visible ones' (Freiburg Thermal).
-_THERMAL_NAMES = (('_rgb', '_ir'), ('_rgb', '_ir_aligned'), ('_rgb', '_thermal'))
 
 
 def find_partner(folder: Path, name: Path, kind: str = 'ir',
@@ -89,8 +87,7 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     Args:
         folder: where to look: at the same place below it, then in itself; or the file.
         name: path of the picture below its folder, without the ending.
-        kind: name of the input; thermal pictures may also be called ``*_ir`` where the visible one is ``*_rgb``, and
-            end in ``.npy``.
+        kind: name of the input; its record (:class:`mmweather.inputs.Input`) gives further stems and endings.
         accept: tells by the name whether a file is taken.
 
     Raises:
@@ -98,12 +95,11 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     """
     if folder.is_file():
         return folder
-    names = [name.name]
-    if kind == 'thermal':
-        names += [name.name.replace(visible, other) for visible, other in _THERMAL_NAMES if visible in name.name]
+    record = known_inputs()[kind]
+    names = [name.name, *(name.name.replace(visible, other) for visible, other in record.stems if visible in name.name)]
     for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
         for file in _files_by_stem(stem.parent).get(stem.name, ()):
-            if (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
+            if accept(file) or file.suffix in record.suffixes:
                 return file
     raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
 
@@ -239,9 +235,9 @@ def restore_files(
     """Restore files, folders and patterns: pictures into PNG files, scenes into GeoTIFFs, of the same names.
 
     TIFFs that are georeferenced, or that no picture reader takes, are scenes and go through
-    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all and results that exist are
-    left, so a rerun goes on where the last one stopped. An input that cannot be restored is reported, and the rest is
-    finished.
+    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all, and existing
+    results are kept, so a rerun continues where the last one stopped. An input that cannot be restored is reported, and
+    the rest is finished.
 
     Args:
         model: as in :func:`~mmweather.apis.restore.restore_image`.

@@ -16,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import ConfigError, MMWeatherError, missing_toolbox
+from ..utils.config_file import read_config
 
 _RUNNER_KEYS = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg'))
 # Read by MMEngine or by the tools from the config itself.
@@ -62,7 +63,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         siblings = [file.name for file in path.parent.glob('*.py')] if path.parent.is_dir() else []
         raise ConfigError(f"config file '{path}' does not exist" + suggest(path.name, siblings, '; check the path'))
     try:
-        config = Config.fromfile(path)
+        config = read_config(path)
     except MMWeatherError:
         raise
     except SyntaxError as error:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from ..errors import DataError, cannot_write
 from .atomic import remove_leftovers, write_json
+from .files import read_json
 
 _PDEATHSIG = 1  # of prctl(2)
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal
@@ -92,7 +93,7 @@ def claim(folder: str | Path, name: str, settings: Mapping[str, Any], remedy: st
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
     return found if isinstance(found, dict) else {}

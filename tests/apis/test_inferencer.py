@@ -290,13 +290,12 @@ def test_weights_of_the_package_are_taken(tmp_path, monkeypatch):
     from mmweather.apis import hub as model_index
     from mmweather.utils.checkpoint import save_state_dict
 
-    (tmp_path / 'configs').mkdir()
-    (tmp_path / 'model-index.yml').write_text('Import: [configs/metafile.yml]\n')
-    (tmp_path / 'configs' / 'clean_small.py').write_text(
+    (tmp_path / 'configs' / 'c').mkdir(parents=True)
+    (tmp_path / 'configs' / 'c' / 'clean_small.py').write_text(
         "model = dict(type='mmweather.CleanNet', dim=8, num_blocks=(1, 1, 1, 1))\n")
-    (tmp_path / 'configs' / 'metafile.yml').write_text(
+    (tmp_path / 'configs' / 'c' / 'metafile.yml').write_text(
         'Collections: [{Name: C}]\nModels: [{Name: clean_small, Alias: clean, In Collection: C, '
-        'Config: configs/clean_small.py, Weights: weights/clean_small.safetensors}]\n')
+        'Config: configs/c/clean_small.py, Weights: weights/clean_small.safetensors}]\n')
     monkeypatch.setattr(model_index, 'index_root', lambda: Path(tmp_path))
     model = mmweather.get_model('clean')
     half = {key: value.half() for key, value in model.state_dict().items()}

@@ -7,7 +7,6 @@ import copy
 import gc
 import hashlib
 import io
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from ...engine.config import check_sections, load_config
 from ...engine.runner import build_runner
 from ...errors import CheckpointError, ConfigError, MMWeatherError
 from ...utils.atomic import write_bytes, write_json
+from ...utils.files import read_json
 from ...utils.runs import claim
 from ...weather.severity import WEATHERS
 from .table import CLEAN, Robustness
@@ -171,7 +171,7 @@ def _digest(path: Path) -> str:
 
 def _read_cell(path: Path) -> dict[str, float] | None:
     try:
-        found = json.loads(path.read_text(encoding='utf-8'))
+        found = read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

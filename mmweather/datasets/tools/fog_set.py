@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from ...errors import DataError
 from ...utils.atomic import write_bytes, write_json
-from ...utils.images import encode_image, image_size, read_image
+from ...utils.files import read_bytes, read_npy
+from ...utils.images import encode_image, image_size, open_picture, read_image
 from ...utils.runs import claim, map_jobs, map_threads, stamp
 from ...utils.voc import VOCObject, format_voc
 from ...weather.fog import CENTRE_AIRLIGHT, CENTRE_BETA, METRES_AIRLIGHT, METRES_BETA, Fog, Range, add_fog
@@ -28,6 +29,8 @@ FOGGY = {'train': 'VOC2007-FOG', 'test': 'VOCtest-FOG'}
 """Split -> folder of its foggy images, as published."""
 CLEAN, BOXES = 'JPEGImages', 'Annotations'
 MANIFEST = 'fog.json'
+FARTHEST = 1e6
+"""Metres; a depth map that states more marks places without a measurement, as the sky."""
 VERSION = 1
 """Raised whenever the pictures made from the same settings change."""
 
@@ -101,29 +104,33 @@ def read_depth(path: str | Path, scale: float | None = None) -> np.ndarray:
         scale: see :class:`FogSettings`.
 
     Returns:
-        float32 (H, W).  Places without a measurement (0 in integer files, NaN, infinite) get the greatest depth.
+        float32 (H, W).  Places without a measurement (0 in integer files, NaN, more than :data:`FARTHEST`) get the
+        greatest depth.
 
     Raises:
         DataError: the file cannot be read, is no map, has 8 bits and no ``scale``, or measures nothing.
     """
-    from PIL import Image
     try:
         if Path(path).suffix == '.npy':
-            levels = np.load(path, allow_pickle=False)
+            levels = read_npy(path)
         else:
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 levels = np.array(image)
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001  decoders raise anything
-        raise DataError(f"depth map '{path}' cannot be read ({' '.join(str(error).split())}); copy it again") from error
-    if levels.ndim != 2 or not (levels.size and np.issubdtype(levels.dtype, np.number)):
+        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
+        raise DataError(f"depth map '{path}' cannot be read ({reason}); copy it again") from error
+    if levels.ndim != 2 or not levels.size or levels.dtype.kind not in 'uif':
         raise DataError(f"depth map '{path}' must have one channel of numbers, got {levels.dtype} {levels.shape}")
     whole = np.issubdtype(levels.dtype, np.integer)
     if scale is None:
         if levels.dtype.itemsize == 1:
             raise DataError(f"depth map '{path}' has 8 bits, which says nothing about metres; give --depth-scale")
         scale = 1 / 256 if whole else 1.0
-    metres = levels.astype(np.float32) * np.float32(scale)
-    known = np.isfinite(metres) & (metres > 0 if whole else metres >= 0)
+    with np.errstate(over='ignore'):
+        metres = levels.astype(np.float32) * np.float32(scale)
+    known = (metres <= FARTHEST) & (metres > 0 if whole else metres >= 0)
     if not known.any():
         raise DataError(f"depth map '{path}' holds no measurement; leave the image out or give another map")
     metres[~known] = metres[known].max()
@@ -166,7 +173,7 @@ def lay_fog(job: Job) -> None:
     root, split, source, settings = job
     folder = Path(root, split)
     if isinstance(source.annotation, Path):
-        boxes = source.annotation.read_bytes()
+        boxes = read_bytes(source.annotation)
     else:
         boxes = format_voc(source.name, image_size(source.image), source.annotation)
     if is_written(folder, FOGGY[split], source.name):
@@ -182,7 +189,7 @@ def lay_fog(job: Job) -> None:
         raise DataError(f"'{source.image}' is {image.shape[1]}x{image.shape[0]}, its depth map {depth.shape[1]}x"
                         f'{depth.shape[0]} (width x height); bring them to one size')
     foggy = encode_image(add_fog(image, settings.draw(source.stem), depth), Path(source.name).suffix, settings.quality)
-    write_pair(folder, FOGGY[split], source.name, source.image.read_bytes(), foggy, boxes)
+    write_pair(folder, FOGGY[split], source.name, read_bytes(source.image), foggy, boxes)
 
 
 def split_sources(sources: Sequence[Source], test_every: int = 5,
@@ -242,7 +249,7 @@ def make_fog_set(sources: Sequence[Source],
                  val_fraction: float = 0.0,
                  workers: int = 1,
                  progress: bool = True) -> dict[str, Any]:
-    """Apply fog to a set.  An interrupted run goes on where it stopped, and a rerun takes annotations that have changed.
+    """Apply fog to a set.  An interrupted run continues where it stopped; a rerun takes changed annotations.
 
     The result depends on the sources and settings alone, not on the number of processes.
 

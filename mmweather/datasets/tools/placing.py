@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ...errors import DataError, cannot_write
 from ...utils.atomic import remove_leftovers, temporary_name
+from ...utils.files import check_regular
 from ...utils.runs import check_target
 
 
@@ -37,9 +38,14 @@ def place_files(files: Iterable[tuple[Path, str]], target: str | Path, copy: boo
         texts: content of further text files by path, relative to ``target``.
 
     Raises:
-        DataError: ``target`` is not empty, or cannot be written.
+        DataError: ``target`` is not empty or cannot be written, or a file is not a regular one.
     """
     target, files = check_target(target), list(files)
+    for file, _ in files:
+        try:
+            check_regular(file)
+        except OSError as error:
+            raise DataError(f"'{file}' cannot be used ({error.strerror}); replace or remove it") from error
     building = temporary_name(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
