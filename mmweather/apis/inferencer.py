@@ -20,6 +20,7 @@ from .inference.loop import Options, Task, work_through
 from .inference.record import check_results, open_record
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
+from .inference.thermal_scale import checked_range
 from .restore import pick_device
 from .restore_files import find_images, folder_of, plan_jobs, works_of
 
@@ -129,7 +130,8 @@ class Inferencer:
                 :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
-                ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always
+                ``<stem>.png`` in colour and ``<stem>_labels.png``, grey, whose values are the class numbers, with
+                ``legend.png`` and ``legend.json`` beside. Arrays are numbered and always
                 written anew. A video becomes ``<stem>.mp4``.
             keep: keep the outcomes in the report; None keeps them where nothing is written, but not those of a camera
                 or a video.
@@ -154,6 +156,7 @@ class Inferencer:
                thermal: Any = None, sar: Any = None, tile: int | str | None = 'auto', overlap: int | None = None,
                dtype: str | None = 'fp32', score_thr: float = 0.3, batch_size: int = 1, draw: bool = True,
                compare: bool = False, overwrite: bool = False, show_progress: bool | None = None,
+               thermal_range: tuple[float, float] | None = None,
                max_frames: int | None = None, scene_options: Mapping[str, Any] | None = None,
                report: Report | None = None) -> Iterator[Outcome]:
         """Do one input after the other and yield what came out, in order; see :meth:`__call__`.
@@ -173,6 +176,8 @@ class Inferencer:
             draw: draw boxes and masks.
             compare: also write the given picture and the result side by side; a video's frames become so.
             overwrite: do again what is there already.
+            thermal_range: coldest and hottest count of the thermal pictures, which are stretched to what the model was
+                trained on; None finds out from bit depth and counts (``notes`` of the report say what).
             show_progress: whether to show bars; None shows them on a terminal.
             max_frames: stop a camera or a video after so many frames.
             scene_options: see :func:`~mmweather.apis.restore_files.restore_files`.
@@ -186,8 +191,11 @@ class Inferencer:
         if not isinstance(out_dir, (str, os.PathLike, type(None))):
             raise ConfigError(f'out_dir: give a folder or None, got {out_dir!r:.60}')
         report = Report() if report is None else report
+        limits = checked_range(thermal_range)
+        if limits is not None and 'thermal' not in self.inputs:
+            raise ConfigError(f'thermal_range: {self._name} takes no thermal pictures; leave the range out')
         options = Options(tile, overlap, dtype, score_thr, draw, compare, overwrite, batch_size,
-                          None if show_progress is None else not show_progress)
+                          None if show_progress is None else not show_progress, limits)
         partners = {'ir': ir, 'thermal': thermal, 'sar': sar}
         partners = {name: value for name, value in partners.items() if value is not None}
         out, model, task = None if out_dir is None else Path(out_dir), type(self.model).__name__, self._task

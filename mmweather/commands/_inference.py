@@ -76,6 +76,9 @@ def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
                         overwrite=args.overwrite, max_frames=args.max_frames, keep=False, **options)
     print(f'{len(report.done)} {_DONE[task]}, {len(report.skipped)} there already, {len(report.failed)} failed: '
           f'{args.out}')
+    for kind, note in report.notes.items():
+        other = ' (another range: --thermal-range LOW HIGH)' if kind == 'thermal' else ''
+        print(printable(f'note: {note}{other}'))
     if report.unrecorded:
         print(f'note: {len(report.unrecorded)} of those there already have no record of the model that made them; '
               '--overwrite makes them again')

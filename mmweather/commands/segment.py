@@ -13,13 +13,17 @@ mmweather segment 'shots/*.jpg' --model my_config.py --checkpoint best.pth --out
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    add_model_arguments(parser, '<stem>.png with the classes in colour, <stem>_labels.png whose values are the classes')
+    add_model_arguments(parser, '<stem>.png with the classes in colour, <stem>_labels.png in grey whose values are the '
+                        'class numbers, legend.png and legend.json with names and colours of the classes')
     parser.add_argument('--thermal', metavar='DIR',
-                        help='thermal images with their counts, of the same stems (or *_ir for *_rgb), for models that '
+                        help='thermal images of 8 or 16 bits, of the same stems (or *_ir for *_rgb), for models that '
                              'take them')
+    parser.add_argument('--thermal-range', nargs=2, type=float, metavar=('LOW', 'HIGH'),
+                        help='coldest and hottest count of the thermal images, which are stretched to what the model '
+                             'was trained on (found out from bit depth and counts)')
     add_run_arguments(parser, 'segment')
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment; 1 where an input failed."""
-    return infer(args, 'segment', thermal=args.thermal)
+    return infer(args, 'segment', thermal=args.thermal, thermal_range=args.thermal_range)

@@ -42,6 +42,19 @@ def draw_labels(image: np.ndarray, labels: np.ndarray, palette: Sequence[Sequenc
     return np.where(known[..., None], mixed, image)
 
 
+def draw_legend(classes: Sequence[str], palette: Sequence[Colour], height: int = 24) -> np.ndarray:
+    """Return a picture with colour, number and name of each class, uint8 (rows, width, 3) RGB."""
+    texts = [f'{number}  {name}' for number, name in enumerate(classes)]
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, height / 48
+    width = max(cv2.getTextSize(text, font, scale, 1)[0][0] for text in texts)
+    canvas = np.full((height * len(texts), 2 * height + width + 12, 3), 255, np.uint8)
+    for number, text in enumerate(texts):
+        top = number * height
+        canvas[top + 2:top + height - 2, 4:2 * height - 4] = palette[number]
+        cv2.putText(canvas, text, (2 * height + 4, top + round(0.7 * height)), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    return canvas
+
+
 def draw_boxes(image: np.ndarray, detections: Sequence[dict[str, Any]], palette: Sequence[Colour],
                masks: np.ndarray | None = None) -> np.ndarray:
     """Boxes with names and scores over a picture.

@@ -35,6 +35,20 @@ def _decode(path: Path) -> np.ndarray:
 
 
 def read_thermal(path: str | Path, depth: int | None = None) -> np.ndarray:
+    """Read a thermal image as floating-point numbers; see :func:`read_counts`.
+
+    Returns:
+        float32 array (H, W): counts in [0, 255] or [0, 65535], or the stored numbers.
+    """
+    return read_counts(path, depth).astype(np.float32)
+
+
+def depth_of(array: np.ndarray) -> int:
+    """Return the bits a value of counts: 8, 16, or 32 for other numbers."""
+    return {'uint8': 8, 'uint16': 16}.get(array.dtype.name, 32)
+
+
+def read_counts(path: str | Path, depth: int | None = None) -> np.ndarray:
     """Read a thermal image as it is stored.
 
     Args:
@@ -43,7 +57,7 @@ def read_thermal(path: str | Path, depth: int | None = None) -> np.ndarray:
         depth: bits a value that the file must have: 8, 16 or 32 (floating point); None takes any.
 
     Returns:
-        float32 array (H, W): counts in [0, 255] or [0, 65535], or the stored numbers.
+        Array (H, W) of the type in the file: uint8, uint16, or other numbers.
 
     Raises:
         DataError: the file is missing, unreadable, coloured, of another depth, or holds NaN, infinite or huge
@@ -64,7 +78,7 @@ def read_thermal(path: str | Path, depth: int | None = None) -> np.ndarray:
         array = array[..., 0]
     if array.ndim != 2 or not array.size or array.dtype.kind not in 'uif':
         raise DataError(f"thermal image '{path}' has shape {array.shape} of {array.dtype}; store one channel")
-    found = {'uint8': 8, 'uint16': 16}.get(array.dtype.name, 32)
+    found = depth_of(array)
     if depth is not None and found != depth:
         raise DataError(f"thermal image '{path}' has {found} bits a value, {depth} are wanted: give the raw counts, or "
                         f'set depth={found} in LoadRGBThermal and thermal_range in the preprocessor to match')
@@ -73,7 +87,7 @@ def read_thermal(path: str | Path, depth: int | None = None) -> np.ndarray:
         raise DataError(f"thermal image '{path}' holds {count} value(s) that are NaN or infinite; replace them with "
                         'the lowest count, or leave the frame out')
     check_counts(array, f"thermal image '{path}'")
-    return array.astype(np.float32)
+    return array
 
 
 def check_counts(array: np.ndarray, what: str) -> None:

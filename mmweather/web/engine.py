@@ -208,7 +208,8 @@ class Engine:
             after=shrink(outcome.shown),
             picture=outcome.shown,
             restored=outcome.restored if outcome.picture is not None else None,
-            summary=f'{width} x {height} pixels, {seconds:.1f} s on {device_of(inferencer.model)}',
+            summary='; '.join((f'{width} x {height} pixels, {seconds:.1f} s on {device_of(inferencer.model)}',
+                               *report.notes.values())),
             rows=_rows(outcome, inferencer),
             record=_record(outcome, Path(paths[0] or '').name))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,7 +73,7 @@ def test_classes_of_pixels_in_the_size_of_the_picture(tmp_path, size):
     assert outcome.sample.pred_sem_seg.shape == size
 
 
-def test_files_are_an_indexed_label_map_and_a_picture(tmp_path):
+def test_files_are_a_grey_label_map_a_picture_and_a_legend(tmp_path):
     inferencer, model = ready(toy.write_config(tmp_path, RGB, 'mmseg', classes="('r', 'g', 'b')"))
     for name in 'ab':
         write_image(tmp_path / 'in' / f'{name}.png', stripes(30, 60))
@@ -80,10 +83,17 @@ def test_files_are_an_indexed_label_map_and_a_picture(tmp_path):
     assert model.batches == [2] and [path.name for path in report.done] == ['a_labels.png', 'b_labels.png']
     assert set(report.failed) == {tmp_path / 'in' / 'a_bad.png'}
     with Image.open(out / 'a_labels.png') as image:
-        assert image.mode == 'P' and np.unique(np.asarray(image)).tolist() == [0, 1, 2]
-        assert tuple(image.getpalette()[3:6]) == inferencer.palette[1]
+        assert image.mode == 'L'
+    labels = cv2.imread(str(out / 'a_labels.png'), -1)
+    assert labels.shape == (30, 60) and labels.dtype == np.uint8 and np.unique(labels).tolist() == [0, 1, 2]
+    legend = json.loads((out / 'legend.json').read_text())['classes']
+    assert [row['name'] for row in legend] == ['r', 'g', 'b']
+    picture = read_image(out / 'legend.png')
+    for row in legend:
+        assert row['colour'] == list(inferencer.palette[row['number']])
+        assert (picture == row['colour']).all(2).any()
     assert read_image(out / 'a.png').shape == (30, 60, 3) and read_image(out / 'b_compare.png').shape == (30, 120, 3)
-    assert len(inferencer(tmp_path / 'in', out, show_progress=False).skipped) == 2
+    assert len(inferencer(tmp_path / 'in', out, compare=True, show_progress=False).skipped) == 2
 
 
 def test_the_size_of_a_benchmark_does_not_distort_other_pictures(four, monkeypatch):
@@ -134,7 +144,7 @@ def test_thermal_files_are_found_by_their_names(four, tmp_path):
 
 @pytest.mark.parametrize('thermal, error, message', [
     (None, ConfigError, r'takes img, thermal; .*--thermal DIR: given none'),
-    (np.zeros((6, 9), np.uint8), None, '8 bits a value, the model wants 16'),
+    (np.full((6, 9), 7000, np.uint16), None, "counts of 7000 to 7000, and the model's 20000 to 22550 are wanted"),
     (np.zeros((6, 8), np.uint16), None, 'img 9x6, thermal 8x6'),
     (np.full((6, 9), np.nan, np.float32), None, 'finite'),
 ])
@@ -145,6 +155,63 @@ def test_thermal_that_is_missing_or_unfit(four, thermal, error, message):
             inferencer(stripes(6, 9))
     else:
         assert message in inferencer(stripes(6, 9), thermal=thermal).failed['0']
+
+
+def hot_stripe(cold: float, hot: float, dtype: type) -> np.ndarray:
+    thermal = np.full((30, 60), cold, dtype)
+    thermal[15:] = hot
+    return thermal
+
+
+@pytest.mark.parametrize('cold, hot, dtype, limits, note', [
+    (0, 255, np.uint8, None, "8 bits, 0 to 255 in the first picture; 0 to 255 becomes the model's 20000 to 22550"),
+    (10, 60, np.uint8, (10, 60), '10 to 60 becomes'),
+    (7000, 8500, np.uint16, None, '16 bits, 7000 to 8500 in the first picture do not fit .* its 99th percentile'),
+    (7000, 8500, np.uint16, (7000, 8500), '7000 to 8500 becomes'),
+    (290.5, 310.25, np.float32, None, '290.5 to 310.25 in the first picture do not fit'),
+    (20000, 22550, np.uint16, None, '16 bits, .*taken as they are, 100% lie in'),
+])
+def test_thermal_of_any_camera_reaches_the_network_with_its_contrast(four, cold, hot, dtype, limits, note):
+    inferencer, _ = ready(four())
+    report = inferencer([stripes(30, 60)] * 2, thermal=[hot_stripe(cold, hot, dtype)] * 2, thermal_range=limits)
+    for outcome in report:
+        assert np.unique(outcome.labels[:14]).tolist() == [0, 1, 2] and (outcome.labels[16:] == 3).all()
+    assert len(report.notes) == 1 and re.search(note, report.notes['thermal'])
+
+
+@pytest.mark.parametrize('limits', [(5, 5), (9, 2), (1, float('nan')), 7, ('a', 'b')])
+def test_a_thermal_range_that_cannot_work(four, limits):
+    inferencer, _ = ready(four())
+    with pytest.raises(ConfigError, match='thermal_range'):
+        inferencer(stripes(30, 60), thermal=hot_stripe(0, 255, np.uint8), thermal_range=limits)
+
+
+def test_a_thermal_range_for_a_model_without_thermal_and_in_the_record(four, tmp_path):
+    inferencer, _ = ready(toy.write_config(tmp_path, RGB, 'mmseg', classes="('r', 'g', 'b')"))
+    with pytest.raises(ConfigError, match='takes no thermal pictures'):
+        inferencer(stripes(6, 9), thermal_range=(0, 255))
+    inferencer, _ = ready(four())
+    write_image(tmp_path / 'in' / 'legend.png', stripes(30, 60))
+    write_image(tmp_path / 'ir' / 'legend.png', hot_stripe(0, 255, np.uint8))
+    given = dict(thermal=tmp_path / 'ir', show_progress=False)
+    inferencer(tmp_path / 'in', tmp_path / 'out', thermal_range=(0, 200), **given)
+    assert read_image(tmp_path / 'out' / 'legend.png').shape == (30, 60, 3), 'a result, not the legend'
+    assert len(inferencer(tmp_path / 'in', tmp_path / 'out', thermal_range=(0, 200), **given).skipped) == 1
+    with pytest.raises(DataError, match='thermal_range'):
+        inferencer(tmp_path / 'in', tmp_path / 'out', **given)
+
+
+def test_a_relative_model_sees_no_difference_between_cameras(tmp_path):
+    text = FOUR.format(modalities="('rgb', 'thermal')").replace(
+        "dict(type='mmseg.Resize'", "dict(type='mmweather.StandardizeThermal'), dict(type='mmseg.Resize'").replace(
+        'mean=(0, 0, 0, 20000), std=(1, 1, 1, 10), thermal_range=(20000, 22550)',
+        'mean=(0, 0, 0, 0), std=(1, 1, 1, 0.004), thermal_range=(-4, 8)').replace('depth=16', '')
+    (tmp_path / 'relative.py').write_text(text)
+    inferencer, _ = ready(tmp_path / 'relative.py')
+    for cold, hot, dtype in ((0, 255, np.uint8), (7000, 8500, np.uint16), (290., 310., np.float32)):
+        report = inferencer(stripes(30, 60), thermal=hot_stripe(cold, hot, dtype))
+        assert 'relative to its own mean' in report.notes['thermal']
+        assert np.unique(report[0].labels[:14]).tolist() == [0, 1, 2] and (report[0].labels[16:] == 3).all()
 
 
 def test_a_thermal_folder_that_is_not_there(four, tmp_path):

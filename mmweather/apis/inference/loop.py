@@ -34,6 +34,7 @@ class Options:
         overwrite: do again what is there already.
         batch_size: pictures of one size that go through the network together.
         hidden: no progress bars; None shows them on a terminal.
+        thermal_range: coldest and hottest count of the thermal pictures; None finds out.
     """
 
     tile: int | str | None = 'auto'
@@ -45,6 +46,7 @@ class Options:
     overwrite: bool = False
     batch_size: int = 1
     hidden: bool | None = None
+    thermal_range: tuple[float, float] | None = None
 
 
 class Task(Protocol):
@@ -203,6 +205,8 @@ class _Batch:
         for (work, _), outcome in zip(waiting, outcomes, strict=True):
             if outcome is not None:
                 outcome.source = work.label
+                if outcome.note and outcome.note_kind not in self.report.notes:
+                    self.report.notes[outcome.note_kind] = outcome.note
                 with self.guarded(work):
                     if work.stem is not None:
                         with self.recorded(work):

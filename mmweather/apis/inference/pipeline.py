@@ -60,6 +60,8 @@ class Pipeline:
                               'the image (Load...)')
         self.four_channels = _name(first) == 'LoadRGBThermal'
         self.thermal_depth = first.get('depth') if self.four_channels else None
+        # Each thermal picture is taken relative to its own mean: any camera's counts will do.
+        self.thermal_relative = any(_name(step) == 'StandardizeThermal' for step in steps)
         self._float = bool(first.get('to_float32'))
         kept = [dict(step) for step in steps if not _name(step).startswith('Load') and _name(step) not in _SCORING]
         if any(_name(step) in _SCORING for step in steps):

@@ -39,7 +39,8 @@ def open_record(out: Path, name: str, model: nn.Module, options: Options,
     config = getattr(model, 'cfg', None)
     if isinstance(config, Config):
         made_by['config'] = hashlib.sha256(repr(config.to_dict()).encode()).hexdigest()
-    chosen = {key: value for key, value in asdict(options).items() if key not in _HOW_ONLY}
+    chosen = {key: value for key, value in asdict(options).items() if key not in _HOW_ONLY
+              and not (key == 'thermal_range' and value is None)}
     return Record(out, {'model': name, **{key: made_by[key] for key in ('weights', 'settings', 'config')
                                           if key in made_by},
                         'options': {**chosen, **(scene_options or {})}, 'results': RESULTS})

@@ -27,6 +27,8 @@ class Outcome:
         labels: for segmentors, the class of each pixel, uint8 (H, W), or uint16 where there are more than 256 classes.
         picture: boxes or masks drawn over the restored picture, or over the given one; uint8 (H, W, 3) RGB.
         files: what was written.
+        note: one line on how the input was taken, which a run prints once for each kind.
+        note_kind: what the note is about.
     """
 
     source: Path | str
@@ -38,6 +40,8 @@ class Outcome:
     labels: np.ndarray | None = None
     picture: np.ndarray | None = None
     files: list[Path] = field(default_factory=list)
+    note: str = ''
+    note_kind: str = ''
 
     @property
     def shown(self) -> np.ndarray:
@@ -54,6 +58,7 @@ class Report:
         skipped: results that were there already.
         unrecorded: those of ``skipped`` of which nothing says what they were made from.
         failed: inputs that failed, with the reason in one line.
+        notes: how inputs were taken, one line for each kind.
         outcomes: what the model made of each input, in order; where results are written to files, only if asked for.
     """
 
@@ -62,6 +67,7 @@ class Report:
     failed: dict[Path | str, str] = field(default_factory=dict)
     unrecorded: list[Path] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def skip(self, result: Path, record: Record) -> None:
         """Note a result that is kept."""
