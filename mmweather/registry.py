@@ -58,6 +58,7 @@ _SHARED: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
+        'mmweather.datasets.transforms.thermal_variety': ('StandardizeThermal', 'DrawThermal', 'VaryThermal'),
         'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
     },
     'data sampler': {

@@ -54,3 +54,11 @@ MF_SCORED = (1, 2, 3, 4)
 """What HeatNet's classes can say of MF's: car, person, bike, curve."""
 HEATNET_TO_MF = (0, 0, 0, 4, 0, 0, 0, 0, 0, 2, 1, 3, 0)
 """MF's class of each of HeatNet's 13 outputs."""
+
+STREET_CLASSES = ('sky', 'building', 'pole', 'road', 'pavement', 'vegetation', 'sign', 'fence', 'car', 'person',
+                  'rider')
+"""CamVid's eleven classes; a rider is a person with the bicycle."""
+STREET_PALETTE = ((70, 130, 180), (128, 64, 128), (255, 165, 0), (70, 70, 70), (244, 35, 232), (107, 142, 35),
+                  (220, 220, 0), (0, 255, 255), (0, 255, 0), (220, 20, 60), (255, 120, 120))
+STREET_LABELS = {**{i: i for i in range(11)}, 11: IGNORE, IGNORE: IGNORE}
+"""Ids in CamVid's label files (the usual 11 classes and 11 for the rest)."""

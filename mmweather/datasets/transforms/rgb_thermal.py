@@ -30,13 +30,18 @@ class LoadRGBThermal(BaseTransform):
     Args:
         depth: bits a value that thermal files must have: 8, 16, 32, or None for any.
         visible_transforms: transforms of the visible image alone, uint8 (H, W, 3) RGB, as changes of colour.
+        missing: what a sample without ``thermal_path`` gets: ``'zeros'``, or None, which is an error.
 
     Raises:
         DataError: a file cannot be used (see :func:`~mmweather.utils.thermal.read_thermal`), or the sizes differ.
         ConfigError: the data set gives no path, or ``depth`` is unknown.
     """
 
-    def __init__(self, depth: int | None = None, visible_transforms: Sequence[Any] = ()) -> None:
+    def __init__(self, depth: int | None = None, visible_transforms: Sequence[Any] = (),
+                 missing: str | None = None) -> None:
+        if missing not in (None, 'zeros'):
+            raise ConfigError(f"LoadRGBThermal: missing must be 'zeros' or None, got {missing!r}")
+        self.missing = missing
         if depth not in (None, *DEPTHS):
             raise ConfigError(f'LoadRGBThermal: depth must be 8, 16, 32 or None, got {depth!r}')
         self.depth = depth
@@ -45,11 +50,15 @@ class LoadRGBThermal(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read one pair."""
-        for key in ('img_path', 'thermal_path'):
+        blank = self.missing == 'zeros' and not results.get('thermal_path')
+        for key in ('img_path', *(() if blank else ('thermal_path', ))):
             if not results.get(key):
                 raise ConfigError(f"LoadRGBThermal wants '{key}', which the data set does not give; use one with "
                                   'thermal images, as mmweather.FreiburgThermal')
-        if results['img_path'] == results['thermal_path']:
+        if blank:
+            visible = read_image(results['img_path'])
+            thermal = np.zeros(visible.shape[:2], np.float32)
+        elif results['img_path'] == results['thermal_path']:
             visible, thermal = self._packed(results['img_path'])
         else:
             visible, thermal = read_image(results['img_path']), read_thermal(results['thermal_path'], self.depth)

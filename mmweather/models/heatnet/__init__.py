@@ -19,12 +19,14 @@ METHOD = Method(
             '.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
             '.segmentor': ('HeatNet', ),
             '.resnext': ('HeatNetResNeXt', ),
+            '.mobile': ('MobileNetV2Stream', ),
             '.critic': ('DomainCritic', 'ResNetCritic'),
         },
         'dataset': {
             'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
             'mmweather.datasets.rgb_thermal_sets': (
                 'MFDataset', 'MFTeacherLabels', 'RGBThermalPairs', 'TranslatedLabels'),
+            'mmweather.datasets.street_pairs': ('StreetPairs', ),
         },
         'transform': {
             'mmweather.datasets.transforms.teacher_labels': ('LoadCertainty', 'PackTeacherLabels'),
