@@ -5,16 +5,14 @@ _base_ = ['../_base_/segmentation_runtime.py']
 
 data_root = 'data/camvid'
 crop_size = (240, 320)
-norm = dict(type='BN')
+norm = dict(type='mmengine.BN')
 model = dict(
     type='mmweather.HeatNet',
     modalities=('rgb', ),
     data_preprocessor=dict(
         type='mmweather.RGBThermalPreprocessor', mean=(123.675, 116.28, 103.53, 0.), std=(58.395, 57.12, 57.375, 2.),
         thermal_range=(-4., 8.)),
-    backbone=dict(
-        type='mmweather.MobileNetV2Stream',
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/mobilenetv2.pth')),
+    backbone=dict(type='mmweather.MobileNetV2Stream', pretrained='work_dirs/mobilenetv2.pth'),
     decode_head=dict(
         type='mmseg.SegformerHead', in_channels=[24, 32, 96, 320], in_index=[0, 1, 2, 3], channels=96,
         num_classes=11, dropout_ratio=0.1, norm_cfg=norm, align_corners=False,

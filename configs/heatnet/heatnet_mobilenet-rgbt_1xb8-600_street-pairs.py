@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='mmweather.TwoStreamBackbone',
-        visible=dict(backbone, init_cfg=dict(type='Pretrained', checkpoint='work_dirs/mobilenetv2.pth')),
+        visible=dict(backbone, pretrained='work_dirs/mobilenetv2.pth'),
         thermal=dict(backbone, in_channels=1, widen_factor=0.35),
         fusion='concat'),
     decode_head=dict(in_channels=[32, 48, 128, 432]))

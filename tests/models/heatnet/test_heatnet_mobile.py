@@ -34,8 +34,10 @@ def test_weights_in_the_order_of_the_layers_are_renamed(tmp_path, capsys):
     assert tool['convert'](str(tmp_path / 'theirs.pth'), str(tmp_path / 'ours.pth')) == len(own)
     state = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
     assert list(state) == list(own) and all((value == i).all() for i, value in enumerate(state.values()))
-    start = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'ours.pth')}
-    MODELS.build({**STREAM, 'init_cfg': start}).init_weights()
+
+    model = MODELS.build({**STREAM, 'pretrained': str(tmp_path / 'ours.pth')})
+    model.init_weights()
+    assert all((model.state_dict()[key] == i).all() for i, key in enumerate(own)), 'what training starts from'
     torch.save(dict(reversed(given.items())), tmp_path / 'wrong.pth')
     with pytest.raises(CheckpointError, match='order of MobileNetV2'):
         tool['convert'](str(tmp_path / 'wrong.pth'), str(tmp_path / 'ours.pth'))
