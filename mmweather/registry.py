@@ -30,6 +30,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
         'mmweather.models.common.det_preprocessor': ('PairedDetPreprocessor', ),
         'mmweather.models.common.losses': ('PSNRLoss', ),
+        'mmweather.models.common.partly_labelled': ('PartlyLabelledYOLOXHead', ),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
         'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
@@ -76,6 +77,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
         'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
+        'mmweather.datasets.partly_labelled': ('PartlyLabelledCoco', ),
         'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
         'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
         'mmweather.datasets.rice': ('RICE', ),
@@ -98,10 +100,14 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
         'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
+        'mmweather.datasets.transforms.photo_fog': ('AddPhotoFog', 'LocalContrast'),
         'mmweather.datasets.transforms.teacher_labels': ('LoadCertainty', 'PackTeacherLabels'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
+    },
+    'optim_wrapper': {
+        'mmweather.engine.optim': ('BFloat16OptimWrapper', ),
     },
     'parameter scheduler': {
         'mmweather.engine.schedulers': ('WarmCosineLR', ),

@@ -86,23 +86,35 @@ class RestorationDecoder(nn.Module):
         out_channels: channels of the restored image.
         tanh: keep the published tanh; its range (-1, 1) covers only the middle of an image that is normalised with
             ImageNet's mean and deviation, so the published target cannot be reached where it is dark or bright.
+        skip: predict a gain and an offset for each pixel of a foggy image in place of the clear image itself, so that
+            the restored image has all of its detail: fog is undone by ``(I - A) / t + A``, a gain ``1 / t`` and an
+            offset, and both vary slowly. They are drawn at a quarter of the size; it starts as the foggy image, and
+            there is no tanh.  As published, the image
+            is drawn from features of an eighth of the size, and is blurred.
     """
 
-    def __init__(self, in_channels: Sequence[int] = (128, 256, 512), out_channels: int = 3, tanh: bool = True) -> None:
+    def __init__(self, in_channels: Sequence[int] = (128, 256, 512), out_channels: int = 3, tanh: bool = True,
+                 skip: bool = False) -> None:
         super().__init__()
         fine, middle, coarse = in_channels
-        self.tanh = tanh
+        self.tanh = tanh and not skip
+        self.skip = skip
         self.conv_1 = _upward(coarse, middle)
         self.conv_2 = _upward(2 * middle, fine)
         self.conv_3 = _upward(2 * fine, fine // 2)
         # The place in the sequence is that of the published checkpoints, which count the padding.
         self.conv_4 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(fine // 2, out_channels, 7))
+        if skip:
+            self.conv_4 = nn.Sequential(nn.Identity(), nn.Conv2d(fine // 2, 2 * out_channels, 3, padding=1))
+            nn.init.zeros_(self.conv_4[1].weight)
+            nn.init.zeros_(self.conv_4[1].bias)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], foggy: Tensor | None = None) -> Tensor:
         """Restore the image.
 
         Args:
             features: (B, C_i, H / s, W / s) for s = 8, 16, 32, finest first.
+            foggy: (B, out_channels, H, W), what ``skip`` begins from.
 
         Returns:
             (B, out_channels, H, W), in (-1, 1) with ``tanh``; it is compared with the clear image in the space of the
@@ -112,5 +124,9 @@ class RestorationDecoder(nn.Module):
         x = self.conv_1(coarse)
         x = self.conv_2(torch.cat((x, middle), 1))
         x = self.conv_3(torch.cat((x, fine), 1))
+        if self.skip:
+            x = F.interpolate(self.conv_4(x).float(), scale_factor=4, mode='bilinear')
+            gain, offset = x.chunk(2, 1)
+            return foggy * gain.clamp(max=3).exp() + offset
         x = enlarge_and_convolve(x, self.conv_4[1].weight, self.conv_4[1].bias)
         return torch.tanh(x) if self.tanh else x

@@ -35,13 +35,14 @@ class FocalObjectnessLoss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Logits and targets of one shape to a scalar, or to that shape with ``reduction='none'``."""
+    def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Logits, targets and weights of one shape to a scalar, or to that shape with ``reduction='none'``."""
         exact = torch.promote_types(pred.dtype, torch.float32)
         probability, target = pred.to(exact).sigmoid(), target.to(exact)
         positive = -self.alpha * (1 - probability).pow(self.gamma) * (probability + self.eps).log()
         negative = -(1 - self.alpha) * probability.pow(self.gamma) * (1 - probability + self.eps).log()
         loss = self.loss_weight * (target * positive + (1 - target) * negative)
+        loss = loss if weight is None else loss * weight
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
 
 

@@ -86,7 +86,7 @@ class TogetherNetwork(nn.Module):
         features = self.backbone(img)
         maps = [torch.cat((box, objectness, classes), 1)
                 for classes, box, objectness in zip(*self.bbox_head(self.neck(features)), strict=True)]
-        return maps, self.restoration_head(features) if restore else None
+        return maps, self.restoration_head(features, img) if restore else None
 
     def detection_losses(self, maps: Sequence[Tensor], targets: Any) -> dict[str, Tensor]:
         """Losses of the head from raw maps.
