@@ -58,7 +58,7 @@ class Answer:
 
     Args:
         before: the picture given, small enough for a page; uint8 (H, W, 3) RGB.
-        after: the restored one, with boxes or masks where the model draws them, of the same size.
+        after: the restored one, or the given one with boxes or masks where the model draws them, of the same size.
         picture: ``after`` in full size.
         restored: the restored picture alone where ``picture`` has something drawn on it.
         summary: one line: size, seconds, device.

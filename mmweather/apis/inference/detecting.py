@@ -24,7 +24,7 @@ from .restoring import side_by_side
 
 
 class Detecting:
-    """Boxes from a detector of mmdet, and the restored picture where the detector restores.
+    """Boxes from a detector of mmdet, drawn on the given picture, and the restored one where the detector restores.
 
     Args:
         model: a detector.
@@ -72,7 +72,8 @@ class Detecting:
         if options.draw:
             top = max((found['label'] for found in detections), default=-1)
             palette = palette_of(self._colours, max(len(self.classes), top + 1))
-            drawn = draw_boxes(picture if restored is None else restored, detections, palette, masks)
+            # On what the user gave: there one sees what a box is about, also where the restored picture is poor.
+            drawn = draw_boxes(picture, detections, palette, masks)
         return Outcome('', picture, restored=restored, sample=sample, detections=detections, picture=drawn)
 
     def _boxes(self, found: Any, least: float, size: tuple[int, ...]) -> tuple[list[dict[str, Any]], np.ndarray | None]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmweather.models.common.filters import box_mean
 from mmweather.registry import MODELS
 
 from .sampling import without_autocast
@@ -22,6 +23,8 @@ def _upward(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 _BLOCK = 128
+#: Least transmission, and the airlight to begin with in deviations above the mean of an image.
+_LEAST, _AIRLIGHT = 0.08, 1.0
 
 
 def _enlargement(size: int, scale: int, taps: int, like: Tensor) -> Tensor:
@@ -77,6 +80,28 @@ def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor, scale: int = 4
         return torch.cat(pieces, 1).view(b, out, h * scale, -1) + bias.view(-1, 1, 1)
 
 
+def guided_enlargement(x: Tensor, guide: Tensor, radius: int = 8, eps: float = 0.02) -> Tensor:
+    """Enlarge a map along the edges of an image: the fast guided filter (He and Sun, 2015).
+
+    Args:
+        x: (B, 1, h, w).
+        guide: (B, 1, H, W), H and W multiples of h and w.
+        radius: of the windows, in places of the small map.
+        eps: variance of the guide below which a window counts as flat.
+
+    Returns:
+        (B, 1, H, W).
+    """
+    small = F.interpolate(guide, x.shape[-2:], mode='area')
+    mean_guide, mean_x = box_mean(small, radius), box_mean(x, radius)
+    slope = (box_mean(small * x, radius) - mean_guide * mean_x) / (
+        box_mean(small * small, radius) - mean_guide * mean_guide + eps)
+    offset = mean_x - slope * mean_guide
+    slope, offset = F.interpolate(box_mean(torch.cat((slope, offset), 1), radius), guide.shape[-2:],
+                                  mode='bilinear').chunk(2, 1)
+    return slope * guide + offset
+
+
 @MODELS.register_module()
 class RestorationDecoder(nn.Module):
     """Three transposed convolutions with skip connections, bilinear enlargement by four, 7x7 convolution, tanh.
@@ -86,11 +111,11 @@ class RestorationDecoder(nn.Module):
         out_channels: channels of the restored image.
         tanh: keep the published tanh; its range (-1, 1) covers only the middle of an image that is normalised with
             ImageNet's mean and deviation, so the published target cannot be reached where it is dark or bright.
-        skip: predict a gain and an offset for each pixel of a foggy image in place of the clear image itself, so that
-            the restored image has all of its detail: fog is undone by ``(I - A) / t + A``, a gain ``1 / t`` and an
-            offset, and both vary slowly. They are drawn at a quarter of the size; it starts as the foggy image, and
-            there is no tanh.  As published, the image
-            is drawn from features of an eighth of the size, and is blurred.
+        skip: predict what fog did to the image in place of the clear image itself, so that the restored image has all
+            of its detail: transmission ``t`` at a quarter of the size, brought to the edges of the image by a guided
+            filter, the airlight ``A``, and exposure and white balance for the whole image; restored is
+            ``gain * ((I - A) / t + A) + shift``.  It starts as the foggy image, and there is no tanh.  As published,
+            the image is drawn from features of an eighth of the size, and is blurred.
     """
 
     def __init__(self, in_channels: Sequence[int] = (128, 256, 512), out_channels: int = 3, tanh: bool = True,
@@ -105,9 +130,11 @@ class RestorationDecoder(nn.Module):
         # The place in the sequence is that of the published checkpoints, which count the padding.
         self.conv_4 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(fine // 2, out_channels, 7))
         if skip:
-            self.conv_4 = nn.Sequential(nn.Identity(), nn.Conv2d(fine // 2, 2 * out_channels, 3, padding=1))
-            nn.init.zeros_(self.conv_4[1].weight)
-            nn.init.zeros_(self.conv_4[1].bias)
+            self.conv_4 = nn.Sequential(nn.Identity(), nn.Conv2d(fine // 2, 1, 3, padding=1))
+            self.whole = nn.Linear(coarse, 3 * out_channels)
+            for layer, bias in ((self.conv_4[1], 4.0), (self.whole, 0.0)):
+                nn.init.zeros_(layer.weight)
+                nn.init.constant_(layer.bias, bias)
 
     def forward(self, features: Sequence[Tensor], foggy: Tensor | None = None) -> Tensor:
         """Restore the image.
@@ -125,8 +152,17 @@ class RestorationDecoder(nn.Module):
         x = self.conv_2(torch.cat((x, middle), 1))
         x = self.conv_3(torch.cat((x, fine), 1))
         if self.skip:
-            x = F.interpolate(self.conv_4(x).float(), scale_factor=4, mode='bilinear')
-            gain, offset = x.chunk(2, 1)
-            return foggy * gain.clamp(max=3).exp() + offset
+            return self._undo_fog(self.conv_4(x), coarse, foggy)
         x = enlarge_and_convolve(x, self.conv_4[1].weight, self.conv_4[1].bias)
         return torch.tanh(x) if self.tanh else x
+
+    def _undo_fog(self, logit: Tensor, coarse: Tensor, foggy: Tensor) -> Tensor:
+        """The clear image from logits of the transmission (B, 1, H / 4, W / 4), features and the foggy image."""
+        with without_autocast(foggy):
+            foggy = foggy.float()
+            airlight, gain, shift = self.whole(coarse.float().mean((2, 3))).unflatten(1, (3, -1, 1, 1)).unbind(1)
+            guide = foggy.mean(1, keepdim=True)
+            transmission = guided_enlargement(_LEAST + (1 - _LEAST) * logit.float().sigmoid(), guide)
+            airlight = airlight + _AIRLIGHT
+            clear = (foggy - airlight) / transmission.clamp(_LEAST, 1) + airlight
+            return clear * gain.clamp(-1, 1).exp() + shift

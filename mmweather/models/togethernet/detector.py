@@ -102,6 +102,7 @@ class TogetherNet(SingleStageDetector):
             :mod:`~mmweather.models.togethernet.distillation`.  None: no teacher.
         frozen_norm: keep the running statistics of batch norms as they are, as a network needs whose batch norms were
             folded into its convolutions.
+        restoration_only: train the restoration head alone; the rest is as it is and gets no gradient.
         channels_last: memory format of the maps; quicker on CPUs that can.
         train_cfg: assigner, by default SimOTA as published.
         test_cfg: changes to ``score_thr=0.001, nms=dict(iou_threshold=0.65), restore=False``. With ``restore`` every
@@ -119,8 +120,8 @@ class TogetherNet(SingleStageDetector):
                  published_init: bool = False, published_frozen_attention: bool = False,
                  start_from: str | None = None, start_input: str = 'auto',
                  start_classes: Sequence[int] | None = None, distil: dict | None = None,
-                 frozen_norm: bool = False, channels_last: bool = False, train_cfg: dict | None = None,
-                 test_cfg: dict | None = None, data_preprocessor: dict | None = None,
+                 frozen_norm: bool = False, restoration_only: bool = False, channels_last: bool = False,
+                 train_cfg: dict | None = None, test_cfg: dict | None = None, data_preprocessor: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         if start_input not in ('auto', 'bgr255', 'imagenet'):
             raise ConfigError(f"model.start_input is '{start_input}'; it must be auto, bgr255 or imagenet")
@@ -146,6 +147,7 @@ class TogetherNet(SingleStageDetector):
         self._teacher: list[SingleStageDetector] = []
         self.frozen_norm = frozen_norm
         self.channels_last = channels_last
+        self.restoration_only = restoration_only
         self.restoration_head = None
         if restoration_head is not False:
             given = None if restoration_head in (None, True) else restoration_head
@@ -201,7 +203,10 @@ class TogetherNet(SingleStageDetector):
             DataError: an image holds NaN or infinite values, or a clear image has another size.
         """
         self._check(batch_inputs, batch_data_samples)
-        features = self.backbone(self._fitted(batch_inputs))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.restoration_only):
+            features = self.backbone(self._fitted(batch_inputs))
+        if self.restoration_only:
+            return self._restoration_losses(features, batch_inputs, batch_data_samples)
         maps = self.bbox_head(self.neck(features))
         # SimOTA and the boxes' exponentials need the digits and the range of float32.
         with without_autocast(batch_inputs):
@@ -212,10 +217,15 @@ class TogetherNet(SingleStageDetector):
         if self.distil is not None:
             losses.update(self._distillation_losses(maps, clear))
         if self.restoration_head is not None:
-            clear = [None if image is None else self._fitted(image[None])[0] for image in clear]
-            losses.update(self.restoration_head.loss(features, clear,
-                                                     *self._sources(batch_inputs, batch_data_samples)))
+            losses.update(self._restoration_losses(features, batch_inputs, batch_data_samples))
         return losses
+
+    def _restoration_losses(self, features: Sequence[Tensor], images: Tensor,
+                            samples: Sequence[Any]) -> dict[str, Tensor]:
+        clear = [sample.get('clean_img') for sample in samples]
+        self._check_sizes(images, clear)
+        clear = [None if image is None else self._fitted(image[None])[0] for image in clear]
+        return self.restoration_head.loss(features, clear, *self._sources(images, samples))
 
     def _distillation_losses(self, maps: Sequence[Sequence[Tensor]],
                              clear: Sequence[Tensor | None]) -> dict[str, Tensor]:
