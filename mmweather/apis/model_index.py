@@ -40,6 +40,7 @@ class ModelEntry:
         results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
         weights: address of the weights, or their path below the folder of ``model-index.yml``, or None.
         alias: short name, or None.
+        real_photos: what to expect on photos that it was not trained on, in a sentence; empty where nobody looked.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ModelEntry:
     results: tuple[dict[str, Any], ...] = ()
     weights: str | None = None
     alias: str | None = None
+    real_photos: str = ''
 
     @property
     def weights_file(self) -> Path | None:
@@ -322,6 +324,9 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
     alias = item.get('Alias')
     if alias is not None and (not isinstance(alias, str) or not _ALIAS.fullmatch(alias)):
         raise ConfigError(f"{where}: 'Alias' is {alias!r}; give a short name of small letters, digits and hyphens")
+    real_photos = item.get('On Real Photos', '')
+    if not isinstance(real_photos, str) or '\n' in real_photos.strip():
+        raise ConfigError(f"{where}: 'On Real Photos' is {real_photos!r}; give one line of text")
     return ModelEntry(
         name=item['Name'],
         collection=item['In Collection'],
@@ -331,4 +336,5 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
         metadata=item.get('Metadata') or {},
         results=tuple(item.get('Results') or ()),
         weights=weights,
-        alias=alias)
+        alias=alias,
+        real_photos=real_photos)

@@ -20,7 +20,7 @@ mmweather info configs/nitedr/nitedr_cleannet_2xb4-300k_roadscene-rain.py
 """
 _SIDE, _SHOWN = 256, 8
 # What tools/model_converters/shrink.py writes into the head of weights.
-_FACTS = ('config', 'seed', 'data', 'scores', 'precision', 'left_out')
+_FACTS = ('config', 'purpose', 'seed', 'data', 'source', 'commit', 'scores', 'precision', 'left_out')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     entry = entry_of(args.model)
     if entry is not None:
         rows += [('model', entry.name), *([('alias', entry.alias)] if entry.alias else []),
-                 ('method', entry.collection), ('status', entry.status)]
+                 ('method', entry.collection), ('status', entry.status),
+                 *([('on real photos', entry.real_photos)] if entry.real_photos else [])]
     rows.append(('config', str(config.filename)))
     try:
         rows += _count(get_model(config))

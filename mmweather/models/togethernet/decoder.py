@@ -23,8 +23,8 @@ def _upward(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 _BLOCK = 128
-#: Least transmission, and the airlight to begin with in deviations above the mean of an image.
-_LEAST, _AIRLIGHT = 0.08, 1.0
+#: Least transmission.
+_LEAST = 0.08
 
 
 def _enlargement(size: int, scale: int, taps: int, like: Tensor) -> Tensor:
@@ -113,7 +113,8 @@ class RestorationDecoder(nn.Module):
             ImageNet's mean and deviation, so the published target cannot be reached where it is dark or bright.
         skip: predict what fog did to the image in place of the clear image itself, so that the restored image has all
             of its detail: transmission ``t`` at a quarter of the size, brought to the edges of the image by a guided
-            filter, the airlight ``A``, and exposure and white balance for the whole image; restored is
+            filter, and for the whole image what to add to the airlight ``A`` (the mean colour where little light
+            passes), exposure and white balance; restored is
             ``gain * ((I - A) / t + A) + shift``.  It starts as the foggy image, and there is no tanh.  As published,
             the image is drawn from features of an eighth of the size, and is blurred.
     """
@@ -131,7 +132,7 @@ class RestorationDecoder(nn.Module):
         self.conv_4 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(fine // 2, out_channels, 7))
         if skip:
             self.conv_4 = nn.Sequential(nn.Identity(), nn.Conv2d(fine // 2, 1, 3, padding=1))
-            self.whole = nn.Linear(coarse, 3 * out_channels)
+            self.whole = nn.Linear(coarse + 3 * out_channels, 3 * out_channels)
             for layer, bias in ((self.conv_4[1], 4.0), (self.whole, 0.0)):
                 nn.init.zeros_(layer.weight)
                 nn.init.constant_(layer.bias, bias)
@@ -160,9 +161,12 @@ class RestorationDecoder(nn.Module):
         """The clear image from logits of the transmission (B, 1, H / 4, W / 4), features and the foggy image."""
         with without_autocast(foggy):
             foggy = foggy.float()
-            airlight, gain, shift = self.whole(coarse.float().mean((2, 3))).unflatten(1, (3, -1, 1, 1)).unbind(1)
-            guide = foggy.mean(1, keepdim=True)
-            transmission = guided_enlargement(_LEAST + (1 - _LEAST) * logit.float().sigmoid(), guide)
-            airlight = airlight + _AIRLIGHT
-            clear = (foggy - airlight) / transmission.clamp(_LEAST, 1) + airlight
-            return clear * gain.clamp(-1, 1).exp() + shift
+            small = _LEAST + (1 - _LEAST) * logit.float().sigmoid()
+            # What little light passes through looks like the air.
+            weight = (1 - small)**4 + 1e-6
+            airlight = (weight * F.interpolate(foggy, small.shape[-2:], mode='area')).sum((2, 3)) / weight.sum((2, 3))
+            facts = torch.cat((coarse.float().mean((2, 3)), foggy.mean((2, 3)), foggy.std((2, 3)), airlight), 1)
+            change, gain, shift = self.whole(facts).unflatten(1, (3, -1, 1, 1)).unbind(1)
+            airlight = airlight[..., None, None] + change
+            transmission = guided_enlargement(small, foggy.mean(1, keepdim=True)).clamp(_LEAST, 1)
+            return ((foggy - airlight) / transmission + airlight) * gain.clamp(-1, 1).exp() + shift
