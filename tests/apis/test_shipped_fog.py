@@ -20,7 +20,7 @@ def overlap(one, other) -> float:
 
 def test_people_and_cars_of_drawn_streets_are_found_in_fog_and_drawn_on_the_given_picture():
     model = mmweather.Inferencer('togethernet')
-    assert model.classes == ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck']
+    assert tuple(model.classes) == ('person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck')
     hits = dict(person=0, car=0)
     for index in range(2):
         clear, foggy, boxes = foggy_street(0, 'test', index, (160, 224))
