@@ -50,7 +50,7 @@ class PartlyLabelledYOLOXHead(YOLOXHead):
         hidden = [tuple(meta.get('unlabelled_labels') or ()) for meta in batch_img_metas]
         if not any(hidden):
             return super().loss_by_feat(*arguments)
-        plain = self.loss_obj
+        plain: nn.Module = self._modules['loss_obj']
         self.loss_obj = _Weighted(plain, self._weights(cls_scores, hidden))
         try:
             return super().loss_by_feat(*arguments)
