@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip('mmdet', reason='the detector is built from mmdet')
 
 import mmweather  # noqa: E402
-from mmweather.synthesis.mini_fog import foggy_street  # noqa: E402
+from mmweather.mini.sets.fog import foggy_street  # noqa: E402
 
 
 def overlap(one, other) -> float:

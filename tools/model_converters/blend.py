@@ -32,7 +32,7 @@ def blend(config: str, checkpoint: str, out: str, share: float) -> int:
     """
     import torch
 
-    from mmweather.apis.model_index import get_model, load_config
+    from mmweather.apis.hub import get_model, load_config
     from mmweather.models.togethernet.start import load_start
     from mmweather.utils.checkpoint import load_checkpoint
 

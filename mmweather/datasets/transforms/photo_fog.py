@@ -10,14 +10,14 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...synthesis.fog_set import read_depth
 from ...synthesis.photo_fog import PhotoFog, refine_depth
-from ...synthesis.weather import generator_of, stand_in_depth
+from ...weather.apply import generator_of, stand_in_depth
+from ..tools.fog_set import read_depth
 
 
 @TRANSFORMS.register_module()
 class AddPhotoFog(BaseTransform):
-    """Lay fog on a clear photo by its depth map, drawn by :class:`~mmweather.synthesis.photo_fog.PhotoFog`.
+    """Lay fog on a clear photo by its depth map, drawn by :class:`~mmweather.weather.photo_fog.PhotoFog`.
 
     The depth map may be smaller than the photo and an estimate: it is enlarged and brought to the photo's edges.
 
@@ -25,7 +25,7 @@ class AddPhotoFog(BaseTransform):
     ``clean_key``, the photo as it was.
 
     Args:
-        depth_scale: metres of one level of the depth map, see :func:`~mmweather.synthesis.fog_set.read_depth`.
+        depth_scale: metres of one level of the depth map, see :func:`~mmweather.datasets.tools.fog_set.read_depth`.
         prob: probability of fog; other photos stay as they are.
         seed: None draws from NumPy's global state; a number makes the fog a function of it and of the photo, for
             test sets.
@@ -33,7 +33,7 @@ class AddPhotoFog(BaseTransform):
         source: the clear image; ``key`` if None.
         clean_key: where the clear image is kept; None does not keep it.
         stand_in: take the middle of the photo for far where there is no depth map, instead of an error.
-        fog: arguments of :class:`~mmweather.synthesis.photo_fog.PhotoFog`.
+        fog: arguments of :class:`~mmweather.weather.photo_fog.PhotoFog`.
 
     Raises:
         ConfigError: an argument is wrong or the photo is not loaded.
@@ -48,7 +48,7 @@ class AddPhotoFog(BaseTransform):
         try:
             self.fog = PhotoFog(**(fog or {}))
         except TypeError as error:
-            raise ConfigError(f'AddPhotoFog: fog has a wrong key ({error}); see mmweather.synthesis.photo_fog.PhotoFog'
+            raise ConfigError(f'AddPhotoFog: fog has a wrong key ({error}); see mmweather.weather.photo_fog.PhotoFog'
                               ) from error
         self.depth_scale = depth_scale
         self.prob = prob

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.filters import box_mean
+from mmweather.models.ops.filters import box_mean
 from mmweather.registry import MODELS
 
 from .sampling import without_autocast
