@@ -29,7 +29,7 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
         'mmweather.models.common.det_preprocessor': ('PairedDetPreprocessor', ),
-        'mmweather.models.common.losses': ('PSNRLoss', ),
+        'mmweather.models.common.losses': ('PSNRLoss', 'SSIMLoss'),
         'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
         'mmweather.models.common.restorer': ('Restorer', ),
         'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
@@ -94,6 +94,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
         'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
         'mmweather.datasets.transforms.dust': ('LoadCleanAndDepth', 'AddDust', 'RetinexLabel'),
+        'mmweather.datasets.transforms.photo': ('StretchLevels', 'PairedRandomResizedCrop', 'DegradePhoto'),
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
@@ -102,6 +103,9 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
+    },
+    'optim_wrapper': {
+        'mmweather.engine.optim_wrappers': ('BFloat16OptimWrapper', ),
     },
     'parameter scheduler': {
         'mmweather.engine.schedulers': ('WarmCosineLR', ),

@@ -19,6 +19,11 @@ mmweather info nitedr_cleannet_2xb4-300k_roadscene-rain
 mmweather info configs/nitedr/nitedr_cleannet_2xb4-300k_roadscene-rain.py
 """
 _SIDE, _SHOWN = 256, 8
+_TILING = {
+    'shared': 'shared: every tile uses what one pass measures on the whole image, so no seam shows',
+    'approximate': 'approximate: tiles differ from the whole image and a seam may show; --tile none avoids it',
+    'never': 'never: whole images only',
+}
 # What tools/model_converters/shrink.py writes into the head of weights.
 _FACTS = ('config', 'seed', 'data', 'scores', 'precision', 'left_out')
 
@@ -67,7 +72,8 @@ def _count(model: torch.nn.Module) -> list[tuple[str, str]]:
         rows.append(('classes', f"{len(classes)}: {', '.join(classes[:_SHOWN])}{', ...' * (len(classes) > _SHOWN)}"))
     if task.name == 'restore':
         contract = model.inference_contract
-        multiple, minimum, tiling = contract.multiple_of, contract.minimum, f'; tiling {contract.tiling}'
+        multiple, minimum = contract.multiple_of, contract.minimum
+        tiling = f'; tiling {_TILING.get(contract.tiling, contract.tiling)}'
     else:
         preprocessor = getattr(model, 'data_preprocessor', None)
         divisor = getattr(preprocessor, 'pad_size_divisor', None) or getattr(preprocessor, 'size_divisor', None)

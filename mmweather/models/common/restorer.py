@@ -16,6 +16,7 @@ from mmweather.registry import MODELS
 from .contract import InferenceContract
 from .preprocessor import stack_targets
 from .tiling import run_tiled
+from .whole_image import global_pools
 
 
 @MODELS.register_module()
@@ -65,8 +66,8 @@ class Restorer(BaseEditModel):
 
     @property
     def inference_contract(self) -> InferenceContract:
-        """The network's contract."""
-        return getattr(self.generator, 'inference_contract', InferenceContract())
+        """The network's contract; one of another toolbox that declares none is searched for global pooling."""
+        return contract_of_network(self.generator)
 
     def select(self, inputs: dict[str, Tensor] | Tensor) -> tuple[Tensor, ...]:
         """The contract's inputs, in order."""
@@ -128,6 +129,14 @@ class Restorer(BaseEditModel):
         """
         images = {'img': inputs} if isinstance(inputs, Tensor) else inputs
         return pack_predictions(images, {'pred_img': self.predict_images(images)}, data_samples, self.eight_bit)
+
+
+def contract_of_network(network: Any) -> InferenceContract:
+    """The contract that a network declares, else one that fits its layers."""
+    declared = getattr(network, 'inference_contract', None)
+    if declared is not None:
+        return declared
+    return InferenceContract(tiling='shared') if global_pools(network) else InferenceContract()
 
 
 def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],

@@ -20,7 +20,7 @@ from mmweather.utils.checkpoint import load_checkpoint, load_into, unwrap_state_
 from .batch_groups import statistics_per_group
 from .contract import InferenceContract
 from .losses import discriminator_loss
-from .restorer import Restorer
+from .restorer import Restorer, contract_of_network
 from .semi_supervised_terms import STREAMS, CriticObjective, LossTerm, Step
 from .tiling import run_tiled
 from .wrapping import bare, keep_keys_plain, leave_out_of_state
@@ -150,7 +150,7 @@ class SemiSupervisedRestorer(Restorer):
     @property
     def inference_contract(self) -> InferenceContract:
         """The generator's contract."""
-        return getattr(bare(self.generator), 'inference_contract', InferenceContract())
+        return contract_of_network(bare(self.generator))
 
     def predict_images(self, images: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
                        progress: Any = None) -> Tensor:
