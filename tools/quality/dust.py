@@ -21,27 +21,10 @@ from tqdm import tqdm
 from mmweather.datasets.paired import list_images, read_stems
 from mmweather.errors import DataError, one_line_errors
 from mmweather.evaluation.functional.colour import colour_cast
+from mmweather.evaluation.functional.grid import grid_energy
 from mmweather.utils.images import read_image, write_image
 
 FIGURES = ('cast', 'grid', 'black %', 'detail', 'contrast', 'NIQE')
-
-
-def grid_energy(grey: np.ndarray) -> float:
-    """Energy of the differences at period 2 or 4 over that of neighbouring periods; 1 without a grid.
-
-    Args:
-        grey: (H, W) in [0, 255], at least 16 pixels a side.
-    """
-    highest = 0.0
-    for axis in (0, 1):
-        step = np.diff(grey, axis=axis)
-        step -= cv2.blur(step, (9, 9))
-        length = step.shape[axis] // 8 * 8
-        spectrum = np.abs(np.fft.rfft(np.take(step, range(length), axis), axis=axis)).mean(1 - axis)
-        for place in (length // 2, length // 4):
-            near = np.concatenate((spectrum[max(place - 12, 1):place - 3], spectrum[place + 4:place + 13]))
-            highest = max(highest, float(spectrum[place] / max(np.median(near), 1e-9)))
-    return highest
 
 
 def figures(image: np.ndarray) -> tuple[float, ...]:
