@@ -1,17 +1,17 @@
-# For real photos, second part: the enlarged maps are blurred, which leaves no grid; the targets' shadows are lifted and
-# their colours made stronger, thin dust is drawn too, and the squared error keeps colours that L1 turns grey.
+# For real photos, second part: the enlarged maps are blurred, which leaves no grid; the targets are nearly neutral on
+# average, their shadows are lifted and their colours made stronger; the squared error keeps colours that L1 turns grey.
 _base_ = './ssdie-net_msff-m-pretrain_1xb8-3k_dust-wide.py'
 
 model = dict(
     generator=dict(smooth=True),
-    terms=dict(colour=dict(type='mmweather.ReconstructionTerm', weight=1, loss=dict(type='mmagic.MSELoss'))),
+    terms=dict(colour=dict(type='mmweather.ReconstructionTerm', weight=0.5, loss=dict(type='mmagic.MSELoss'))),
     pretrained=dict(generator='work_dirs/ssdie-net_msff-m-pretrain_1xb8-3k_dust-wide/iter_3000.pth'))
 
-levels = dict(type='mmweather.StretchLevels', key='gt', black=6, gamma=0.8, saturation=1.25)
+levels = dict(type='mmweather.StretchLevels', key='gt', black=6, gamma=0.8, saturation=1.15, neutral=0.8)
 dusty = [
     levels,
     dict(type='mmweather.PairedRandomResizedCrop', keys=('gt', 'depth'), size=128, scale=(0.3, 1.0)),
-    dict(type='mmweather.AddDust', wide=dict(beta=(0.05, 2.0))),
+    dict(type='mmweather.AddDust', wide=dict(beta=(0.15, 2.0))),
     dict(type='mmweather.DegradePhoto', key='img', exposure=(-0.5, 0.4)),
     dict(type='mmweather.PackViews', keys=('img', 'gt')),
 ]

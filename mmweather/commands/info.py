@@ -25,7 +25,7 @@ _TILING = {
     'never': 'never: whole images only',
 }
 # What tools/model_converters/shrink.py writes into the head of weights.
-_FACTS = ('config', 'seed', 'data', 'scores', 'precision', 'left_out')
+_FACTS = ('config', 'purpose', 'seed', 'data', 'commit', 'scores', 'precision', 'left_out')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

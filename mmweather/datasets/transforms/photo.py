@@ -34,7 +34,7 @@ def _range(value: Sequence[float], name: str, low: float, high: float = np.inf) 
 
 @TRANSFORMS.register_module()
 class StretchLevels(BaseTransform):
-    """Spread the brightness of a picture over the full range; the hue stays.
+    """Spread the brightness of a picture over the full range; the hue stays unless ``neutral`` is set.
 
     Modified key: ``key``.
 
@@ -45,27 +45,35 @@ class StretchLevels(BaseTransform):
         black: grey level that the darkest pixels get before the tone curve, 0 to 254.
         gamma: exponent of the tone curve between black and white; below 1 lifts the shadows.
         saturation: factor of the distance to grey.
+        neutral: how much of the way to equal means of the channels these are brought first, 0 to 1; each channel is
+            scaled by 1.5 at most.
 
     Raises:
         ConfigError: the picture is absent or an argument is out of range.
     """
 
     def __init__(self, key: str = 'gt', tail: float = 0.005, most: float = 3.0, black: float = 0.0,
-                 gamma: float = 1.0, saturation: float = 1.0) -> None:
-        if not 0 <= tail < 0.5 or most < 1 or not 0 <= black < 255 or gamma <= 0 or saturation < 0:
+                 gamma: float = 1.0, saturation: float = 1.0, neutral: float = 0.0) -> None:
+        if not 0 <= tail < 0.5 or most < 1 or not 0 <= black < 255 or gamma <= 0 or saturation < 0 or (
+                not 0 <= neutral <= 1):
             raise ConfigError('StretchLevels: tail must lie in [0, 0.5), most be at least 1, black lie in [0, 255), '
-                              f'gamma be above 0 and saturation not below, got {tail}, {most}, {black}, {gamma} and '
-                              f'{saturation}')
+                              'gamma be above 0, saturation not below and neutral lie in [0, 1], got '
+                              f'{tail}, {most}, {black}, {gamma}, {saturation} and {neutral}')
         self.key = key
         self.tail = tail
         self.most = most
         self.black = black
         self.gamma = gamma
         self.saturation = saturation
+        self.neutral = neutral
 
     def transform(self, results: dict) -> dict:
         """Stretch one picture."""
         image = _image(results, self.key, 'StretchLevels')
+        if self.neutral:
+            means = np.maximum(image.mean((0, 1)), 1)
+            gains = np.clip((means.mean() / means)**self.neutral, 1 / 1.5, 1.5)
+            image = np.clip(image * gains.astype(np.float32), 0, 255)
         low, high = np.quantile(image.astype(np.float32) @ _LUMA, (self.tail, 1 - self.tail))
         room = 255 - self.black
         scale = min(room / max(high - low, 1), self.most)
