@@ -150,3 +150,18 @@ def test_the_attention_grid_of_msff_changes_small_maps_not_and_blur_leaves_no_gr
         steps = [net(flat)[..., inner, inner].diff(dim=-1).abs().max() for net in (published, smooth)]
     assert steps[0] > 1e-4, 'the transposed convolutions leave no grid to remove'
     assert steps[1] < 1e-5
+
+
+def test_large_attention_maps_are_not_stored(monkeypatch):
+    from mmweather.models.ssdie_net import msff
+    torch.manual_seed(0)
+    attention = msff.CrossScaleAttention(16).eval()
+    attention.gamma.data.fill_(1)
+    x, y = torch.rand(1, 16, 20, 24), torch.rand(1, 16, 20, 24)
+    with torch.inference_mode():
+        stored = attention(x, y)
+        monkeypatch.setattr(msff, '_STORED_MAPS', 0)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            fused = attention(x, y)
+    torch.testing.assert_close(fused, stored)
+    assert any('flash_attention' in event.key for event in profile.key_averages()), 'the map of all pairs is stored'

@@ -53,7 +53,8 @@ class CrossScaleAttention(nn.Module):
         key, value = whole_image(self, lambda: self._keys_and_values(y))
         if query.device.type == 'cpu' and len(x) * query.shape[2] * key.shape[2] > _STORED_MAPS:
             # The CPU's fused kernel wants one width; zeros add nothing to the scores, and the maps are not stored.
-            query, key = (F.pad(t, (0, value.shape[-1] - t.shape[-1])) for t in (query, key))
+            query, key = (F.pad(t, (0, value.shape[-1] - t.shape[-1])).contiguous() for t in (query, key))
+            value = value.contiguous()
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         return torch.addcmul(x, self.gamma.view(1, 1, 1, 1), mixed.squeeze(1).transpose(1, 2).reshape_as(x))
 
