@@ -165,3 +165,24 @@ def test_large_attention_maps_are_not_stored(monkeypatch):
             fused = attention(x, y)
     torch.testing.assert_close(fused, stored)
     assert any('flash_attention' in event.key for event in profile.key_averages()), 'the map of all pairs is stored'
+
+
+def test_the_remaining_cast_is_taken_off_the_whole_image_and_black_and_white_stay():
+    torch.manual_seed(0)
+    plain, neutral = MSFF(features=8).eval(), MSFF(features=8, neutral=1.0).eval()
+    neutral.load_state_dict(plain.state_dict())
+    ramp = torch.linspace(-1, 1, 256)
+    picture = torch.stack((ramp, (ramp + 1) ** 1.3 / 2**0.3 - 1, (ramp + 1) ** 1.7 / 2**0.7 - 1))[None, :, None]
+    balanced = neutral._balance(picture.expand(1, 3, 8, 256))
+    means = balanced.mean((2, 3))
+    assert means.max() - means.min() < 0.4 * (picture.mean((2, 3)).max() - picture.mean((2, 3)).min())
+    assert balanced[..., 0].max() < -0.98 and balanced[..., -1].min() > 0.999
+    x = torch.rand(1, 3, 40, 320) * 0.5 - torch.tensor([0.0, 0.3, 0.6]).view(1, 3, 1, 1)
+    x[..., 160:] += 0.5
+    with torch.inference_mode():
+        whole = run_tiled(neutral, (x, ), neutral.inference_contract)
+        assert (whole - run_tiled(plain, (x, ), plain.inference_contract)).abs().max() > 0.01
+        tiled = run_tiled(neutral, (x, ), neutral.inference_contract, tile=160, overlap=80)
+    assert (tiled - whole).abs().max() < 2 / 255
+    assert torch.equal(neutral.train().final_decoder(torch.zeros(1, 11, 8, 8)),
+                       plain.train().final_decoder(torch.zeros(1, 11, 8, 8)))

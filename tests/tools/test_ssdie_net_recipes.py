@@ -179,7 +179,7 @@ def test_grey_tiny_and_odd_files_make_a_step(tmp_path):
 
 
 def test_the_recipe_for_real_photos_learns_to_remove_dust_from_a_tiny_set(clear):
-    wanted = Config.fromfile(CONFIGS / 'ssdie-net_msff-m_1xb8-2k_dust-wide.py')
+    wanted = Config.fromfile(CONFIGS / 'ssdie-net_msff-m_1xb8-1500_dust-wide.py')
     labelled = wanted.train_dataloader.dataset.dataset.labelled
     for one in innermost(labelled):
         one.update(data_root=str(clear), holdout=None)

@@ -100,14 +100,18 @@ class MSFF(nn.Module):
             with the number of pixels and not with its square; None attends to every position, as published.
         smooth: blur each map that a transposed convolution has enlarged. Without it, as published, the four kernels
             that make up such a layer leave a grid of periods 2 and 4 in the image. Checkpoints are the same.
+        neutral: in evaluation mode, how much of the remaining cast is taken from the result, 0 to 1: a tone curve for
+            each channel brings the means of the whole image together and leaves black and white where they are.
     """
 
     inference_contract = InferenceContract(multiple_of=4, minimum=8, tiling='shared', overlap=64, measured='copy',
                                            measured_side=256)
 
     def __init__(self, in_channels: int = 3, features: int = 64, noise_std: float = 0.01,
-                 published_noise: bool = False, attention_grid: int | None = None, smooth: bool = False) -> None:
+                 published_noise: bool = False, attention_grid: int | None = None, smooth: bool = False,
+                 neutral: float = 0.0) -> None:
         super().__init__()
+        self.neutral = neutral
         f, deep = features, 2 * features
         self.E1 = _encoder((in_channels, f, 4, 2), (f, deep, 4, 2))
         self.E2 = _encoder((in_channels, f, 4, 2), (f, deep, 3, 1))
@@ -144,4 +148,14 @@ class MSFF(nn.Module):
         middle = self.D2_L2(torch.cat((self.D2_L1(upper), lower), 1))
         # The published decoder climbs from the encoder's map here, not from the fused one.
         top = self.D1_L2(torch.cat((self.D1_L1(full), middle), 1))
-        return self.final_decoder(torch.cat((top, img), 1))
+        restored = self.final_decoder(torch.cat((top, img), 1))
+        return self._balance(restored) if self.neutral and not self.training else restored
+
+    def _balance(self, restored: Tensor) -> Tensor:
+        light = restored.float() * 0.5 + 0.5
+
+        def exponents() -> Tensor:
+            means = light.mean((2, 3), keepdim=True).clamp(0.02, 0.98)
+            return (means.mean(1, keepdim=True).log() / means.log()).clamp(0.6, 1.7)**self.neutral
+
+        return light.clamp_min(1e-6)**whole_image(self, exponents) * 2 - 1

@@ -17,38 +17,33 @@ dusty = [
 ]
 with_depth = [dict(type='mmweather.LoadCleanAndDepth', code='distance', resize_depth=True), *dusty]
 alone = [dict(type='mmweather.LoadCleanAndDepth', stand_in=True), *dusty]
+photos = dict(type='mmweather.SandDust', part='clean')
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             labelled=dict(
                 datasets=[
                     dict(
-                        type='mmweather.SandDust',
-                        part='clean',
+                        **photos,
                         data_root='data/vehicles_openimages',
                         data_prefix=dict(gt='images', depth='depth'),
                         holdout=dict(every=25, part='train'),
                         pipeline=with_depth),
                     dict(
-                        type='mmweather.SandDust',
-                        part='clean',
+                        **photos,
                         data_root='data/coco_street_tiny',
                         data_prefix=dict(gt='images', depth='depth'),
                         pipeline=with_depth),
                     dict(
-                        type='mmweather.SandDust',
-                        part='clean',
+                        **photos,
                         data_root='data/camvid',
                         data_prefix=dict(gt='images/train', depth='depth/train'),
                         pipeline=with_depth),
-                    *(dict(
-                        type='mmweather.SandDust',
-                        part='clean',
-                        data_root='data/bsds500',
-                        data_prefix=dict(gt=part),
-                        pipeline=alone) for part in ('train', 'val', 'test')),
+                    *(dict(**photos, data_root='data/bsds500', data_prefix=dict(gt=part), pipeline=alone)
+                      for part in ('train', 'val', 'test')),
                 ]))))
 
 optim_wrapper = dict(generator=dict(optimizer=dict(lr=5e-4)))
 param_scheduler = dict(T_max=2000)
-train_cfg = dict(max_iters=2000, val_interval=1000)
+# Half of the schedule: the third part goes on from there.
+train_cfg = dict(max_iters=1000, val_interval=1000)
