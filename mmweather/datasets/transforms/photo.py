@@ -122,8 +122,8 @@ class PairedRandomResizedCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Crop one sample."""
-        sizes = {results[key].shape[:2] if key in results else None for key in self.keys}
-        if len(sizes) != 1 or None in sizes:
+        sizes = {results[key].shape[:2] for key in self.keys if key in results}
+        if len(sizes) != 1 or any(key not in results for key in self.keys):
             raise ConfigError(f"PairedRandomResizedCrop: the sample needs {', '.join(self.keys)}, of one size")
         height, width = sizes.pop()
         short = min(height, width)
@@ -195,7 +195,7 @@ class DegradePhoto(BaseTransform):
         quality, pressed = round(np.random.uniform(*self.quality)), np.random.uniform() < self.jpeg_prob
         if pressed:
             data = cv2.imencode('.jpg', degraded[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            degraded = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+            degraded = np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1])
         results[self.key] = degraded
         return results
 
