@@ -9,7 +9,7 @@ import torch
 from golden_rows import ABSENT, GOLDEN, assert_golden, golden_files
 
 from mmweather.apis.golden.compare import GoldenFolder
-from mmweather.models.togethernet.official import rename
+from mmweather.models.togethernet.state_dict_adapter import rename
 
 pytest.importorskip('mmdet', reason='the detector is built from mmdet')
 
@@ -86,7 +86,7 @@ def test_published_average_precision_is_mmdets():
 def test_the_step_covers_both_predictors():
     # Rows of the joined predictor come back in the published order.
     from mmweather.apis.golden.togethernet import TrainStep
-    from mmweather.models.togethernet.official import convert
+    from mmweather.models.togethernet.state_dict_adapter import convert
     step = TrainStep.__new__(TrainStep)
     names = [f'backbone.backbone.deconv.{part}.weight' for part in ('p_conv', 'm_conv')]
     step.record = {'params': dict.fromkeys(names), 'bn_running': {}, 'bn_running_var': {}}

@@ -10,9 +10,9 @@ import pytest
 from mmweather.datasets.transforms.dust import AddDust, LoadCleanAndDepth
 from mmweather.datasets.transforms.photo import DegradePhoto, PairedRandomResizedCrop, StretchLevels
 from mmweather.errors import ConfigError
-from mmweather.synthesis.dust import DustAir, DustRanges, add_dust, decode_depth, draw_wide_air
 from mmweather.utils.images import write_image
 from mmweather.utils.seeding import seeded
+from mmweather.weather.dust import DustAir, DustRanges, add_dust, decode_depth, draw_wide_air
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(60, 160, (40, 56, 3), np.uint8)

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmweather.models.common.whole_image import Recorded, patchwork, recording, replaying, stand_in, whole_image
 from torch import nn
 
-from mmweather.apis.model_index import get_model
+from mmweather.apis.hub import get_model
 from mmweather.apis.restore import contract_of, predict
-from mmweather.models.common.contract import InferenceContract
-from mmweather.models.common.restorer import contract_of_network
-from mmweather.models.common.tiling import run_tiled
-from mmweather.models.common.whole_image import Recorded, patchwork, recording, replaying, stand_in, whole_image
+from mmweather.models.ops.contract import InferenceContract
+from mmweather.models.ops.tiling import run_tiled
+from mmweather.models.restorers.restorer import contract_of_network
 from mmweather.models.ssdie_net.msff import MSFF
-from mmweather.synthesis.dust import DustAir, add_dust
+from mmweather.weather.dust import DustAir, add_dust
 
 SHIPPED = ('nitedr', 'nitedr-fusion', 'aca-crnet', 'aca-crnet-rice2', 'ssdie-net')
 

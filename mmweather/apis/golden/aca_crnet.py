@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official
+from mmweather.apis.adapters import from_official
 from mmweather.datasets.transforms import sentinel
 from mmweather.datasets.transforms.resizing import resize_mask, resize_picture
 from mmweather.evaluation.functional import bands

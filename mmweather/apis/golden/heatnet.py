@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official, published_forward
-from mmweather.models.common import adversarial
+from mmweather.apis.adapters import from_official, published_forward
+from mmweather.models.adaptation import adversarial
 from mmweather.models.heatnet import losses
 
 from .compare import Check, GoldenFolder

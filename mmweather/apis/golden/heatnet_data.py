@@ -63,7 +63,7 @@ def _label(name: str, full: np.ndarray) -> Rows:
 
 def check_preparation(folder: GoldenFolder, reference: Arrays) -> Rows:
     """Test, inference and training loaders; training without its random branches, at the crop offset (0, 17)."""
-    from mmweather.apis.model_index import load_config
+    from mmweather.apis.hub import load_config
 
     config = load_config('heatnet_rgbt-late_4xb2-100k_freiburg')
     train, test = config.train_pipeline, config.test_pipeline

@@ -11,7 +11,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mmweather.apis.official import as_tensors, from_official
+from mmweather.apis.adapters import as_tensors, from_official
 
 from .compare import GoldenFolder
 from .fill import fill_input, fill_state_dict
@@ -77,8 +77,8 @@ def run_steps(folder: GoldenFolder, stem: str, steps: int, size: tuple[int, int]
         For each iteration what it logged, and the state after it under published names.
     """
     from mmweather.engine.hooks.domain_critic import DomainCriticHook
-    from mmweather.models.heatnet.official import mmseg_keys, network_keys
     from mmweather.models.heatnet.segmentor import HeatNet
+    from mmweather.models.heatnet.state_dict_adapter import mmseg_keys, network_keys
 
     whole: Any = from_official(f'heatnet/{stem}', folder.state(stem))
     model = HeatNet(dict(type='mmweather.HeatNetEncoder'), dict(type='mmweather.HeatNetPSPHead'),

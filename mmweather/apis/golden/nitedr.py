@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmweather.apis.official import as_tensors, from_official, published_forward
+from mmweather.apis.adapters import as_tensors, from_official, published_forward
 from mmweather.models.nitedr import colour, losses
 from mmweather.models.nitedr.cleannet import CleanNet
 from mmweather.models.nitedr.experts import (
@@ -246,7 +246,7 @@ def check_pipeline(folder: GoldenFolder, reference: Arrays) -> Rows:
     visible = _input('pipe/vis', (1, 3, 53, 71))
     infrared = ((_input('pipe/ir', (53, 71)) * 255).round() / 255).expand(1, 3, -1, -1)
     clean = model.cleaner
-    from mmweather.models.common.tiling import run_tiled
+    from mmweather.models.ops.tiling import run_tiled
     yield 'clean_float', run_tiled(clean, (visible, ), clean.inference_contract).clamp(0, 1), None
     # A value on the edge of two levels may round to either: one level of 255.
     yield 'clean_u8', (model.clean(visible)[0].permute(1, 2, 0) * 255).round(), 1 / 255
@@ -265,7 +265,7 @@ def check_losses(folder: GoldenFolder, reference: Arrays) -> Rows:
     """Pixel losses (mmagic's), smoothness, refinement and fusion losses, information measure."""
     from mmagic.models.losses import CharbonnierLoss, L1Loss, MSELoss
 
-    from mmweather.models.common.losses import PSNRLoss
+    from mmweather.models.losses.image import PSNRLoss
     prediction, target = (_input(f'loss/{name}', (2, 3, 24, 32)) for name in ('pred', 'target'))
     weight = _input('loss/weight', (2, 1, 24, 32))
     yield 'l1', L1Loss()(prediction, target), None
@@ -357,7 +357,7 @@ def check_schedule(folder: GoldenFolder, reference: Arrays) -> Rows:
     from mmengine.optim import OptimWrapper
     from mmengine.registry import DefaultScope
 
-    from mmweather.apis.model_index import load_config
+    from mmweather.apis.hub import load_config
     from mmweather.registry import PARAM_SCHEDULERS
     config = load_config('nitedr_cleannet_2xb4-300k_roadscene-rain')
     parameter = nn.Parameter(torch.zeros(()))

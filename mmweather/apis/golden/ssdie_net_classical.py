@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmweather.models.common.dark_channel import block_dark_channel
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.models.ssdie_net.layers import LatentNoise
 
 from .compare import GoldenFolder
@@ -38,8 +38,8 @@ def check_classical(folder: GoldenFolder, reference: Arrays) -> Rows:
     import random
 
     from mmweather.datasets.transforms.weak_view import WeakView
-    from mmweather.models.common import filters
-    from mmweather.synthesis import dust
+    from mmweather.models.ops import filters
+    from mmweather.weather import dust
     x = dark_channel_input().requires_grad_()
     dark = block_dark_channel(x)
     yield 'dc16', block_dark_channel(x, expand=False).detach(), 0.0

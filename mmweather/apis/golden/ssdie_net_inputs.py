@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official
+from mmweather.apis.adapters import from_official
 from mmweather.models.ssdie_net import losses
-from mmweather.models.ssdie_net.official import rename_patch_unet
+from mmweather.models.ssdie_net.state_dict_adapter import rename_patch_unet
 
 from .compare import GoldenFolder
 from .fill import fill_input

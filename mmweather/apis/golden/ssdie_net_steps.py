@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.dark_channel import block_dark_channel
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.models.ssdie_net import losses
 
 from .compare import GoldenFolder

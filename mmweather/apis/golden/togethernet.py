@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.models.togethernet import losses, postprocess
 from mmweather.models.togethernet.dtfe import DynamicTransformerEnhancement
 from mmweather.models.togethernet.layers import TransformerCSP
@@ -332,7 +332,7 @@ class TrainStep:
 
     def published(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         """Values of our parameters or buffers under the published names in :attr:`record`."""
-        from mmweather.models.togethernet.official import rename
+        from mmweather.models.togethernet.state_dict_adapter import rename
         result = {}
         for name in (*self.record['params'], *self.record['bn_running_var'], *self.record['bn_running']):
             ours = re.sub(r'\.[pm]_conv\.', '.conv_offset.', rename(name))

@@ -10,7 +10,8 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...synthesis.dust import (
+from ...utils.images import read_image
+from ...weather.dust import (
     DEPTH_CODES,
     DustRanges,
     add_dust,
@@ -20,7 +21,6 @@ from ...synthesis.dust import (
     ramp_depth,
     retinex,
 )
-from ...utils.images import read_image
 from .resizing import resize_picture
 from .weather import AddWeather
 
@@ -34,7 +34,7 @@ class LoadCleanAndDepth(BaseTransform):
 
     Args:
         code: how a picture shows depth: ``'jet'``, ``'gray'``, ``'rgb24'`` or ``'distance'`` (see
-            :func:`~mmweather.synthesis.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
+            :func:`~mmweather.weather.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
         stand_in: where a clean image comes without depth, take a ramp from far at the top to near at the bottom.
         resize_depth: a depth picture of another size is resized to the image, for estimates at low resolution.
 
@@ -107,7 +107,7 @@ class AddDust(AddWeather):
         nearest: depth of the nearest point.
         published_truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
         severity: None, or see :class:`~mmweather.datasets.transforms.weather.AddWeather`.
-        wide: draw air from :class:`~mmweather.synthesis.dust.DustRanges` (True, or a dict of other limits) in place of
+        wide: draw air from :class:`~mmweather.weather.dust.DustRanges` (True, or a dict of other limits) in place of
             the published ranges; ``haze`` and ``nearest`` are then those of the ranges.
         **options: the other arguments of :class:`~mmweather.datasets.transforms.weather.AddWeather`, with ``severity``
             only.

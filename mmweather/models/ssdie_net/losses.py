@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.losses import gram, logistic_loss
+from mmweather.models.losses.image import gram, logistic_loss
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.registry import MODELS
 
 from .vgg import VGG19Features

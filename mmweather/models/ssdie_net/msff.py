@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.contract import InferenceContract
 from mmweather.models.common.whole_image import whole_image
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 
 from .layers import SLOPE, LatentNoise

@@ -9,7 +9,7 @@ import torch
 from mmdet.models.dense_heads import YOLOXHead
 from torch import Tensor, nn
 
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 
 from .backbone import DTFEDarknet

@@ -12,8 +12,8 @@ import pytest
 from mmweather import get_model, restore_image
 from mmweather.evaluation.functional.colour import colour_cast
 from mmweather.evaluation.functional.grid import grid_energy
-from mmweather.synthesis.dust import DustAir, add_dust
 from mmweather.utils.images import write_image
+from mmweather.weather.dust import DustAir, add_dust
 
 ROOT = Path(__file__).parents[3]
 DUSTY = ROOT.parent / 'shared/data/dusty'

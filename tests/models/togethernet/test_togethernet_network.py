@@ -10,9 +10,10 @@ pytest.importorskip('mmdet', reason='the network is built from mmdet')
 
 from mmengine.structures import InstanceData  # noqa: E402
 
-from mmweather.apis.official import from_official, published_networks  # noqa: E402
+from mmweather.apis.adapters import from_official, published_networks  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
-from mmweather.models.togethernet import official, postprocess  # noqa: E402
+from mmweather.models.togethernet import postprocess
+from mmweather.models.togethernet import state_dict_adapter as official  # noqa: E402
 from mmweather.models.togethernet.losses import FocalObjectnessLoss, joint_loss  # noqa: E402
 from mmweather.models.togethernet.network import TogetherNetwork, published_initialisation, split_maps  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
