@@ -19,7 +19,7 @@ from mmweather.models.common.det_pictures import denormalised, offset_of, pictur
 from mmweather.models.common.padding import padded_size
 from mmweather.registry import MODELS
 
-from .network import published_head, published_initialisation
+from .head import published_head, published_initialisation
 from .sampling import without_autocast
 from .start import load_start, mmdet_checkpoint
 
