@@ -1,4 +1,4 @@
-"""TogetherNet's facts that are no arrays, and the published boxes against mmdet's."""
+"""TogetherNet's records that are not arrays, and the published boxes against mmdet's."""
 
 from __future__ import annotations
 
