@@ -73,8 +73,10 @@ def check_cleannet(folder: GoldenFolder, reference: Arrays) -> Rows:
     statistics: dict[str, list[float]] = {}
 
     def record(name: str) -> Any:
-        return lambda module, inputs, output: statistics.setdefault(
-            name, [f(output).item() for f in (torch.mean, torch.std, torch.min, torch.max)])
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            statistics.setdefault(name, [f(output).item() for f in (torch.mean, torch.std, torch.min, torch.max)])
+
+        return hook
 
     for name, child in network.named_children():
         (child['proj'] if name == 'patch_embed' else child).register_forward_hook(record(name))
