@@ -23,7 +23,7 @@ import rasterio
 import torch
 from rasterio.windows import Window
 
-from mmweather.apis.geotiff import plan_geotiff, restore_geotiff
+from mmweather.apis.scenes.geotiff import plan_geotiff, restore_geotiff
 from mmweather.errors import one_line_errors
 from mmweather.models.aca_crnet.restorer import CloudRemover
 

@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 import mmweather.registry  # noqa: F401  before a toolbox is imported
 from mmweather.engine.hooks.domain_critic import DomainCriticHook
-from mmweather.models.heatnet.official import mmseg_keys
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
 from mmweather.models.heatnet.segmentor import HeatNet
+from mmweather.models.heatnet.state_dict_adapter import mmseg_keys
 
 
 def published_network(folder: Path) -> Any:

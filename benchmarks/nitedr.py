@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from mmweather.models.nitedr.cleannet import CleanNet
 from mmweather.models.nitedr.fusion import LuminanceFusion
-from mmweather.models.nitedr.official import drop_shared
 from mmweather.models.nitedr.refinement import IlluminationRefiner
+from mmweather.models.nitedr.state_dict_adapter import drop_shared
 
 
 def row(title: str, calls: dict[str, Call], repeats: int) -> dict[str, Tensor]:

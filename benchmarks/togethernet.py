@@ -25,7 +25,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmweather.models.togethernet.official import convert
+from mmweather.models.togethernet.state_dict_adapter import convert
 from mmweather.registry import MODELS
 
 CLASSES = 5

@@ -71,7 +71,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def entries(root: Path = ROOT) -> list[Any]:
     """The models of the index, as ``mmweather list`` has them."""
-    from mmweather.apis.model_index import load_index
+    from mmweather.apis.hub import load_index
 
     return list(load_index(root).values())
 

@@ -11,13 +11,13 @@ from typing import Any
 from .version import __version__
 
 _LAZY = {
-    'from_official': 'mmweather.apis.official',
-    'published_forward': 'mmweather.apis.official',
-    'list_models': 'mmweather.apis.model_index',
-    'get_model': 'mmweather.apis.model_index',
+    'from_official': 'mmweather.apis.adapters',
+    'published_forward': 'mmweather.apis.adapters',
+    'list_models': 'mmweather.apis.hub',
+    'get_model': 'mmweather.apis.hub',
     'Inferencer': 'mmweather.apis.inferencer',
     'restore_image': 'mmweather.apis.restore',
-    'restore_geotiff': 'mmweather.apis.geotiff',
+    'restore_geotiff': 'mmweather.apis.scenes.geotiff',
 }
 
 __all__ = ['__version__', *_LAZY]

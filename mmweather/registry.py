@@ -28,13 +28,13 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
 CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
-        'mmweather.models.common.det_preprocessor': ('PairedDetPreprocessor', ),
-        'mmweather.models.common.losses': ('PSNRLoss', ),
-        'mmweather.models.common.preprocessor': ('ImageSetPreprocessor', ),
-        'mmweather.models.common.restorer': ('Restorer', ),
-        'mmweather.models.common.restore_then_detect': ('RestoreThenDetect', ),
-        'mmweather.models.common.semi_supervised': ('SemiSupervisedRestorer', ),
-        'mmweather.models.common.semi_supervised_terms': (
+        'mmweather.models.preprocessors.paired_det': ('PairedDetPreprocessor', ),
+        'mmweather.models.losses.image': ('PSNRLoss', ),
+        'mmweather.models.preprocessors.image_set': ('ImageSetPreprocessor', ),
+        'mmweather.models.restorers.restorer': ('Restorer', ),
+        'mmweather.models.restorers.restore_then_detect': ('RestoreThenDetect', ),
+        'mmweather.models.semi_supervised.restorer': ('SemiSupervisedRestorer', ),
+        'mmweather.models.semi_supervised.terms': (
             'ReconstructionTerm', 'PerceptualTerm', 'StyleTerm', 'PseudoLabelTerm', 'ConsistencyTerm',
             'AdversarialTerm', 'CriticObjective'),
         'mmweather.models.nitedr.cleannet': ('CleanNet', ),
@@ -63,9 +63,9 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.heatnet.encoder': ('HeatNetEncoder', 'HeatNetResNeXtBackbone'),
         'mmweather.models.heatnet.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
         'mmweather.models.heatnet.segmentor': ('HeatNet', ),
-        'mmweather.models.common.rgb_thermal': ('RGBThermalPreprocessor', ),
-        'mmweather.models.common.classical': ('GreyWorld', 'DarkChannelPrior'),
-        'mmweather.models.common.two_stream': ('TwoStreamBackbone', ),
+        'mmweather.models.preprocessors.rgb_thermal': ('RGBThermalPreprocessor', ),
+        'mmweather.models.restorers.classical': ('GreyWorld', 'DarkChannelPrior'),
+        'mmweather.models.adaptation.two_stream': ('TwoStreamBackbone', ),
         'mmweather.models.heatnet.resnext': ('HeatNetResNeXt', ),
         'mmweather.models.heatnet.critic': ('DomainCritic', 'ResNetCritic'),
     },

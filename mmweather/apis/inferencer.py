@@ -15,10 +15,10 @@ from torch import nn
 
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
 from ..utils.video import is_video_file
+from .hub import entry_of, get_model
 from .inference.loop import Options, Task, work_through
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
-from .model_index import entry_of, get_model
 from .restore import pick_device
 from .restore_files import find_images, plan_jobs, works_of
 
@@ -121,7 +121,7 @@ class Inferencer:
             inputs: a picture, video or scene file, a folder (with the folders in it), a pattern, a list of these; an
                 array, uint8 (H, W, 3) RGB or (H, W), a mapping of arrays or files by the names of ``inputs``, or a
                 list of these; a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
-                ``out_dir``; see :func:`~mmweather.apis.geotiff.restore_geotiff`.
+                ``out_dir``; see :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
                 ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always

@@ -21,7 +21,7 @@ from ..engine.config import load_config
 from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
 from ..utils.images import write_image
-from .model_index import get_model
+from .hub import get_model
 from .restore import pick_device
 
 

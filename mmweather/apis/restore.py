@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..models.common.contract import InferenceContract
-from ..models.common.tiling import run_tiled
+from ..models.ops.contract import InferenceContract
+from ..models.ops.tiling import run_tiled
 from ..utils.images import read_image
 
 Image = Union[np.ndarray, str, 'os.PathLike[str]']

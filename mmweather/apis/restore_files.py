@@ -15,11 +15,11 @@ from torch import nn
 
 from ..errors import ConfigError, DataError
 from ..utils.images import is_image_file
-from .geo.detect import is_scene, is_tiff
 from .inference.loop import Options, Task, Work, work_through
 from .inference.report import Report
 from .inference.restoring import Restoring
 from .restore import pick_device
+from .scenes.detect import is_scene, is_tiff
 
 
 def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -208,7 +208,7 @@ def restore_files(
     """Restore files, folders and patterns: pictures into PNG files, scenes into GeoTIFFs, of the same names.
 
     TIFFs that are georeferenced, or that no picture reader takes, are scenes and go through
-    :func:`~mmweather.apis.geotiff.restore_geotiff`. A result is written whole or not at all and results that exist are
+    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all and results that exist are
     left, so a rerun goes on where the last one stopped. An input that cannot be restored is reported, and the rest is
     finished.
 
@@ -222,7 +222,7 @@ def restore_files(
         compare: write pictures and results side by side too, as ``<stem>_compare.png``.
         show_progress: whether to show bars; None shows them on a terminal.
         scene_options: ``bands``, ``nodata``, ``scale``, ``offset`` and ``vh_floor`` of
-            :func:`~mmweather.apis.geotiff.restore_geotiff`. With any of them every TIFF is a scene.
+            :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. With any of them every TIFF is a scene.
         **options: ``tile``, ``overlap``, ``dtype`` and ``device`` of :func:`restore_image`, and ``batch_size``:
             pictures of one size that go through the network together.
 
@@ -265,7 +265,7 @@ def _work(job: Job, task: Task, options: Options, scene_options: Mapping[str, An
         return images
 
     def scene(target: Path) -> Path:
-        from .geotiff import restore_geotiff
+        from .scenes.geotiff import restore_geotiff
 
         others: dict[str, Any] = {name: job.partner(name) for name in job.partners}
         shown = None if options.hidden is None else not options.hidden

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0 without findings, else 1."""
-    from ..datasets.doctor import check
+    from ..datasets.tools.check import check
     report = check(args.target, workers=args.workers)
     print(report.table())
     if args.quarantine:

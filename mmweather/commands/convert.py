@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from mmweather.errors import CheckpointError, ConfigError
 
     if args.network == 'list':
-        from mmweather.apis.official import published_networks
+        from mmweather.apis.adapters import published_networks
         print('\n'.join(published_networks()))
         return 0
     if not args.input or not args.output:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from mmweather.apis.official import from_official
+    from mmweather.apis.adapters import from_official
     from mmweather.utils.checkpoint import load_checkpoint, save_state_dict, unwrap_state_dict
 
     checkpoint = load_checkpoint(args.input, tensors_only=args.tensors_only)

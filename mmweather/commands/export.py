@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export and check."""
     from mmweather.apis.export import check_file, export_model
-    from mmweather.apis.model_index import get_model
+    from mmweather.apis.hub import get_model
 
     if args.size and min(args.size) < 1:
         raise ConfigError(f'--size {args.size[0]} {args.size[1]}: give positive numbers of pixels')

@@ -11,7 +11,7 @@ from ..errors import MMWeatherError
 if TYPE_CHECKING:
     import torch
 
-    from ..apis.model_index import ModelEntry
+    from ..apis.hub import ModelEntry
 
 HELP = 'show parameters, multiplications, sizes, status, results and weights of a model'
 EXAMPLE = """
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is known and what can be counted; a model that cannot be built here says why."""
-    from ..apis.model_index import entry_of, get_model, load_config
+    from ..apis.hub import entry_of, get_model, load_config
 
     config = load_config(args.model)
     rows: list[tuple[str, str]] = []

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line a model: name, method, status, alias and where its weights are; 1 where no name matches."""
-    from ..apis.model_index import list_models, load_index
+    from ..apis.hub import list_models, load_index
 
     entries = load_index()
     names = [name for name in list_models(args.pattern) if entries[name].weights_file or not args.weights]

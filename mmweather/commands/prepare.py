@@ -102,8 +102,8 @@ def _add_voc_fog(fog: argparse.ArgumentParser) -> None:
 
 
 def _voc_fog(args: argparse.Namespace) -> int:
-    from ..synthesis.fog_set import FogSettings, make_fog_set
-    from ..synthesis.fog_sources import find_sources, read_list
+    from ..datasets.tools.fog_set import FogSettings, make_fog_set
+    from ..datasets.tools.fog_sources import find_sources, read_list
     settings = FogSettings(args.beta and tuple(args.beta), args.airlight and tuple(args.airlight), args.seed,
                            args.depth, args.depth_scale, args.quality)
     sources, alone = find_sources(args.source, args.images, args.annotations)
@@ -121,13 +121,13 @@ def _voc_fog(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.dataset == 'mini':
-        from ..synthesis.mini import make_mini
+        from ..mini.write import make_mini
         root = make_mini(args.dir, seed=args.seed, train=args.train, test=args.test, size=tuple(args.size),
                          only=args.only, workers=args.workers or os.cpu_count() or 1)
         print(f'written: {root}')
         return 0
     if args.dataset == 'sen12ms-cr':
-        from ..datasets.sen12mscr_install import INCOMPLETE_FILE, install_sen12mscr
+        from ..datasets.tools.sen12mscr_install import INCOMPLETE_FILE, install_sen12mscr
         counts = install_sen12mscr(args.source, args.dir, copy=args.copy, splits=args.splits)
         print(f"{args.dir}: {counts['train']} training, {counts['val']} validation and {counts['test']} test triplets")
         if counts['incomplete']:

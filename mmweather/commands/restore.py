@@ -58,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace, scene_options: dict[str, Any]) -> int:
-    from mmweather.apis.geotiff import plan_geotiff
-    from mmweather.apis.model_index import get_model
+    from mmweather.apis.hub import get_model
     from mmweather.apis.restore import pick_device
     from mmweather.apis.restore_files import find_images, plan_files
+    from mmweather.apis.scenes.geotiff import plan_geotiff
 
     find_images(args.input, leave_out=args.out)  # before a network is built
     # Weights do not change the plan.

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure."""
-    from ..apis.robustness import measure_robustness
+    from ..apis.robustness.measure import measure_robustness
     from ..engine.runner import OptionsAction
 
     options: dict = {}

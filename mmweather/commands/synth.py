@@ -12,7 +12,7 @@ mmweather synth rain 'shots/*.jpg' rainy/ --severity 5 --seed 1 --depth depth/
 mmweather synth night house.png night.png --severity 2
 mmweather synth cloud tiles/ cloudy/ --severity 4 --jobs 4"""
 
-# Not read from mmweather.synthesis, which would load NumPy and OpenCV for `mmweather --help`; a test compares.
+# Not read from mmweather.weather, which would load NumPy and OpenCV for `mmweather --help`; a test compares.
 WEATHERS = ('fog', 'rain', 'night', 'dust', 'cloud')
 
 
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Lay weather; 1 where a file failed."""
     from ..apis.restore_files import find_images
-    from ..synthesis.severity import describe
-    from ..synthesis.weather_files import WeatherSettings, lay_weather
+    from ..datasets.tools.weather_files import WeatherSettings, lay_weather
+    from ..weather.severity import describe
 
     settings = WeatherSettings(args.weather, args.severity, args.seed, args.depth, args.depth_scale, args.quality)
     # Results inside an input folder are no inputs; results in the input folder itself are refused later.

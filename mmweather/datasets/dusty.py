@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ..errors import ConfigError
 from ..utils.images import read_image, write_image
 from .paired import list_images
-from .placing import check_source, check_target, place_files
 from .sand_dust import SandDust
+from .tools.placing import check_source, check_target, place_files
 from .transforms.resizing import resize_picture
 
 SIDE = 16

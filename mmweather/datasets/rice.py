@@ -12,7 +12,7 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from .leakage import refuse_shared
 from .paired import PairedImageDataset, read_stems, shorten
-from .placing import check_source, check_target, place_files
+from .tools.placing import check_source, check_target, place_files
 
 SPLITS = ('train', 'val', 'test')
 FOLDERS = {'img': 'cloud', 'gt': 'label', 'mask': 'mask'}

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from .paired import PairedImageDataset
-from .placing import check_source, check_target, place_files
+from .tools.placing import check_source, check_target, place_files
 
 
 @DATASETS.register_module()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..apis.model_index import entry_of, load_index
+from ..apis.hub import entry_of, load_index
 from ..errors import ConfigError, DataError
 
 

@@ -2,8 +2,8 @@
 
     python projects/attention_in_a_backbone/draw_streets.py --out data/streets
 
-writes ``images/{train,val}/NNN.png``, ``labels/{train,val}/NNN.png`` (index into mmweather.synthesis.scene.LABELS) and
-``boxes_{train,val}.json`` (COCO, categories mmweather.synthesis.scene.BOX_CLASSES).  Pictures depend on the seed,
+writes ``images/{train,val}/NNN.png``, ``labels/{train,val}/NNN.png`` (index into mmweather.mini.scene.LABELS) and
+``boxes_{train,val}.json`` (COCO, categories mmweather.mini.scene.BOX_CLASSES).  Pictures depend on the seed,
 the split, the number and the size alone.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmweather.errors import DataError, one_line_errors
-from mmweather.synthesis.scene import BOX_CLASSES, draw_scene
+from mmweather.mini.scene import BOX_CLASSES, draw_scene
 from mmweather.utils.atomic import write_bytes, write_json
 from mmweather.utils.images import encode_image
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from mmweather.apis.geotiff import restore_geotiff
+from mmweather.apis.scenes.geotiff import restore_geotiff
 
 rasterio = pytest.importorskip('rasterio', reason='needs the extra geo')
 CRS = 'EPSG:32632'

@@ -15,10 +15,10 @@ from PIL import Image
 import mmweather
 from mmweather.apis.export import Graph, check_file, export_model, inference_graph, operators
 from mmweather.apis.export.files import trace, write_program
-from mmweather.apis.model_index import load_config
+from mmweather.apis.hub import load_config
 from mmweather.cli import main
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip('onnxruntime')

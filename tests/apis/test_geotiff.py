@@ -11,10 +11,10 @@ import torch
 from geotiff_files import CRS, QUIET, optical, radar, rasterio, read, restore, stopped, write
 from geotiff_toy import Stand
 
-from mmweather.apis import geotiff
-from mmweather.apis.geotiff import plan_geotiff
+from mmweather.apis.scenes import geotiff
+from mmweather.apis.scenes.geotiff import plan_geotiff
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.tiling import run_tiled
+from mmweather.models.ops.tiling import run_tiled
 
 pytestmark = QUIET
 SAMPLE = Path(__file__).parents[2] / '..' / 'shared' / 'data' / 'sen12mscr_sample'

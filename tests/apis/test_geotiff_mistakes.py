@@ -10,8 +10,8 @@ import pytest
 from geotiff_files import QUIET, optical, radar, rasterio, read, restore, write
 from geotiff_toy import Stand
 
-from mmweather.apis.geo import output
-from mmweather.apis.geotiff import plan_geotiff
+from mmweather.apis.scenes import output
+from mmweather.apis.scenes.geotiff import plan_geotiff
 from mmweather.errors import ConfigError, DataError, MissingToolboxError
 
 pytestmark = QUIET

@@ -14,14 +14,14 @@ from PIL import Image
 from torch import nn
 
 from mmweather import cli
-from mmweather.apis.geo.bands import band_name
-from mmweather.apis.geo.blend import Axis, Blender
-from mmweather.apis.geo.detect import is_scene
-from mmweather.apis.geo.values import Values
 from mmweather.apis.restore_files import restore_files
+from mmweather.apis.scenes.bands import band_name
+from mmweather.apis.scenes.blend import Axis, Blender
+from mmweather.apis.scenes.detect import is_scene
+from mmweather.apis.scenes.values import Values
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.contract import InferenceContract
-from mmweather.models.common.tiling import tile_grid
+from mmweather.models.ops.contract import InferenceContract
+from mmweather.models.ops.tiling import tile_grid
 from mmweather.utils.images import read_image, write_image
 
 pytestmark = [pytest.mark.filterwarnings('ignore:Dataset has no geotransform'),
@@ -232,8 +232,8 @@ def test_the_command(tmp_path, geo, trained, capsys):
 LARGE = '''
 import sys
 import torch
-from mmweather.apis.geotiff import restore_geotiff
-from mmweather.models.common.contract import InferenceContract
+from mmweather.apis.scenes.geotiff import restore_geotiff
+from mmweather.models.ops.contract import InferenceContract
 
 class Network(torch.nn.Module):
     inference_contract = InferenceContract(('img', ), 2, 2, 'supported', 8)

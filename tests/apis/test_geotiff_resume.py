@@ -25,7 +25,7 @@ SLOW = '''
 import sys, time
 sys.path[:0] = [{tests!r}]
 from geotiff_toy import Stand
-from mmweather.apis.geotiff import restore_geotiff
+from mmweather.apis.scenes.geotiff import restore_geotiff
 
 class Slow(Stand):
     def forward(self, img, sar):

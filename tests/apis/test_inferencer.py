@@ -12,7 +12,7 @@ from torch import nn
 import mmweather
 from mmweather.apis.inference import sources
 from mmweather.errors import CheckpointError, ConfigError, DataError
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 from mmweather.utils.images import read_image, write_image
 
@@ -287,7 +287,7 @@ def test_models_that_cannot_be(arguments, message):
 
 
 def test_weights_of_the_package_are_taken(tmp_path, monkeypatch):
-    from mmweather.apis import model_index
+    from mmweather.apis import hub as model_index
     from mmweather.utils.checkpoint import save_state_dict
 
     (tmp_path / 'configs').mkdir()

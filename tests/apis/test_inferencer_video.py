@@ -20,7 +20,7 @@ from torch import nn  # noqa: E402
 import mmweather  # noqa: E402
 from mmweather import cli  # noqa: E402
 from mmweather.errors import ConfigError  # noqa: E402
-from mmweather.models.common.contract import InferenceContract  # noqa: E402
+from mmweather.models.ops.contract import InferenceContract  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 from mmweather.utils.video import VideoWriter, open_video  # noqa: E402
 

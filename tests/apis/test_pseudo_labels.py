@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmweather.apis.model_index import get_model
+from mmweather.apis.hub import get_model
 from mmweather.apis.pseudo_labels import companion, write_pseudo_labels
 from mmweather.datasets.freiburg_thermal import FreiburgThermal
 from mmweather.datasets.rgb_thermal_sets import MFTeacherLabels

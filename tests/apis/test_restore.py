@@ -15,8 +15,8 @@ from mmweather.apis.inference import restoring
 from mmweather.apis.restore import pick_device, restore_image
 from mmweather.apis.restore_files import find_images, restore_files
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.contract import InferenceContract
 from mmweather.models.nitedr.cleannet import CleanNet
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.utils.checkpoint import load_checkpoint, save_state_dict
 from mmweather.utils.images import read_image, write_image
 

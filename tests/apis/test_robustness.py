@@ -13,13 +13,13 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
+from mmweather.apis.robustness.measure.measure import add_weather, main_metric, measure_robustness
+from mmweather.apis.robustness.measure.table import Robustness
 from PIL import Image
 
-from mmweather.apis.robustness import add_weather, main_metric, measure_robustness
-from mmweather.apis.robustness_table import Robustness
 from mmweather.cli import main
 from mmweather.errors import CheckpointError, ConfigError, DataError
-from mmweather.synthesis import apply_weather
+from mmweather.weather import apply_weather
 
 pytest.importorskip('mmdet', reason='the first model is a detector of mmdet')
 pytest.importorskip('mmseg', reason='the second model is a segmentor of mmseg')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmweather.synthesis.mini_sand_dust import jet_depth
+from mmweather.mini.sets.sand_dust import jet_depth
 from mmweather.utils.images import write_image
 
 

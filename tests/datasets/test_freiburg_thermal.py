@@ -18,9 +18,9 @@ from mmweather.datasets.rgb_thermal_sets import (
 )
 from mmweather.datasets.samplers import DomainPairSampler
 from mmweather.errors import ConfigError, DataError
+from mmweather.mini.scene import LABELS
+from mmweather.mini.sets.freiburg import LABEL_IDS
 from mmweather.registry import DATASETS
-from mmweather.synthesis.mini_freiburg import LABEL_IDS
-from mmweather.synthesis.scene import LABELS
 
 
 def touch(path):

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmweather.synthesis.mini import make_mini
+from mmweather.mini.write import make_mini
 
 CONFIG = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets' / 'roadscene_rain.py'
 

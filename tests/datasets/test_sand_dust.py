@@ -16,8 +16,8 @@ from mmweather.datasets.sand_dust import SandDust, install_sand_dust  # noqa: E4
 from mmweather.datasets.transforms.dust import AddDust, LoadCleanAndDepth, RetinexLabel  # noqa: E402
 from mmweather.datasets.transforms.views import PackViews, WeakViews  # noqa: E402
 from mmweather.errors import ConfigError, DataError  # noqa: E402
-from mmweather.synthesis.dust import retinex  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
+from mmweather.weather.dust import retinex  # noqa: E402
 
 REAL = Path(__file__).parents[2] / '..' / 'shared' / 'data' / 'sand_dust'
 

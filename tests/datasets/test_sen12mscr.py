@@ -12,11 +12,11 @@ from mmengine.logging import MMLogger
 from sentinel_toy import file_of, write
 
 from mmweather.cli import main
-from mmweather.datasets.doctor import check
 from mmweather.datasets.sen12mscr import SEN12MSCR
-from mmweather.datasets.sen12mscr_install import install_sen12mscr
 from mmweather.datasets.sen12mscr_layout import find_layout, scene_name
 from mmweather.datasets.sen12mscr_splits import published_splits
+from mmweather.datasets.tools.check import check
+from mmweather.datasets.tools.sen12mscr_install import install_sen12mscr
 from mmweather.errors import ConfigError, DataError
 
 pytest.importorskip('rasterio')

@@ -186,7 +186,7 @@ def test_crops_and_turns_move_every_sensor_and_the_mask(sample):
 
 
 def test_clouds_of_the_crop_differ_from_the_crop_of_the_clouds(sample):
-    from mmweather.synthesis.mini_satellite import cloudy_triplet
+    from mmweather.mini.sets.satellite import cloudy_triplet
     cloudy = cloudy_triplet(0, 'ROIs1970_fall_139', 1)['s2_cloudy']
     whole = LoadSentinel(keys=('img', ), keep_numbers=True)(sample(img=dict(pixels=cloudy)))
     cropped = PairedCrop(('img', 'mask', 'numbers'), 128, random=False)({**whole})

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmweather.datasets.transforms.teacher_labels import LoadCertainty, PackTeacherLabels
 from mmweather.errors import DataError
-from mmweather.models.common.rgb_thermal import RGBThermalPreprocessor
+from mmweather.models.preprocessors.rgb_thermal import RGBThermalPreprocessor
 from mmweather.registry import TRANSFORMS
 
 

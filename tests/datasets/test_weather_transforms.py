@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmweather.errors import ConfigError, DataError
 from mmweather.registry import TRANSFORMS
-from mmweather.synthesis import WEATHERS, apply_weather
+from mmweather.weather import WEATHERS, apply_weather
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 36, 3), dtype=np.uint8)
 NAMES = {weather: f'mmweather.Add{weather.capitalize()}' for weather in WEATHERS}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmweather import cli
-from mmweather.apis.model_index import load_index
+from mmweather.apis.hub import load_index
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r'(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$',

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 from page_blocks import ROOT, environment, python
 
-from mmweather.apis.model_index import list_models, load_index
+from mmweather.apis.hub import list_models, load_index
 
 
 @pytest.fixture(scope='module')

@@ -11,7 +11,7 @@ from parity_compare import Arrays, Check, GoldenFolder, Relative, Rows
 from parity_fill import fill_input, fill_state_dict
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official
+from mmweather.apis.adapters import from_official
 from mmweather.datasets.transforms import sentinel
 from mmweather.datasets.transforms.resizing import resize_mask, resize_picture
 from mmweather.evaluation.functional import bands

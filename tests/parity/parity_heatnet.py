@@ -12,8 +12,8 @@ from parity_heatnet_data import check_metric, check_preparation
 from parity_heatnet_steps import check_readme_steps, check_six_critics_steps
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official, published_forward
-from mmweather.models.common import adversarial
+from mmweather.apis.adapters import from_official, published_forward
+from mmweather.models.adaptation import adversarial
 from mmweather.models.heatnet import losses
 
 

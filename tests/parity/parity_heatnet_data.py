@@ -13,7 +13,7 @@ from parity_compare import Arrays, GoldenFolder, Rows
 from parity_fill import fill_input
 from PIL import Image
 
-from mmweather.apis.model_index import load_config
+from mmweather.apis.hub import load_config
 from mmweather.datasets.label_maps import HEATNET_CLASSES, HEATNET_SCORED
 from mmweather.evaluation.segmentation import DomainIoUMetric
 from mmweather.registry import MODELS, TRANSFORMS

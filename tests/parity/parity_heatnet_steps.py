@@ -14,11 +14,11 @@ from parity_compare import Arrays, GoldenFolder, Relative, Rows
 from parity_fill import fill_input, fill_state_dict
 from torch import Tensor, nn
 
-from mmweather.apis.official import as_tensors, from_official
+from mmweather.apis.adapters import as_tensors, from_official
 from mmweather.engine.hooks.domain_critic import DomainCriticHook
-from mmweather.models.heatnet.official import mmseg_keys, network_keys
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
 from mmweather.models.heatnet.segmentor import HeatNet
+from mmweather.models.heatnet.state_dict_adapter import mmseg_keys, network_keys
 
 FEATURES = ('decode_head.conv_seg', *(f'backbone[{i}]' for i in (4, 3, 2, 1, 0)))
 _README = dict(initial_critic_iters=1, seg_iters=1, critic_iters=1)

@@ -15,16 +15,16 @@ from parity_compare import Arrays, GoldenFolder, Relative, Rows
 from parity_fill import fill_array, fill_input, fill_state_dict
 from torch import Tensor, nn
 
-from mmweather.apis.model_index import load_config
-from mmweather.apis.official import as_tensors, from_official, published_forward
+from mmweather.apis.adapters import as_tensors, from_official, published_forward
+from mmweather.apis.hub import load_config
 from mmweather.datasets.transforms.paired import PairedPad, dihedral
 from mmweather.evaluation.functional import restoration
-from mmweather.models.common.losses import PSNRLoss
-from mmweather.models.common.padding import pad_to_multiple
-from mmweather.models.common.tiling import run_tiled
+from mmweather.models.losses.image import PSNRLoss
 from mmweather.models.nitedr import colour, experts, layers, losses
 from mmweather.models.nitedr.cleannet import CleanNet
 from mmweather.models.nitedr.restorer import NiteDR
+from mmweather.models.ops.padding import pad_to_multiple
+from mmweather.models.ops.tiling import run_tiled
 from mmweather.registry import PARAM_SCHEDULERS
 
 CHOICES: dict[str, Any] = json.loads(FILE.read_text()) if FILE.is_file() else {}

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from mmweather.datasets.transforms.weak_view import WeakView
-from mmweather.models.common import filters
-from mmweather.models.common.dark_channel import block_dark_channel
+from mmweather.models.ops import filters
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.models.ssdie_net.layers import LatentNoise
-from mmweather.synthesis import dust
+from mmweather.weather import dust
 
 
 def _picture(name: str, height: int, width: int, size: int) -> np.ndarray:

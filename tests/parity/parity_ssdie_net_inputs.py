@@ -10,11 +10,11 @@ from parity_compare import Arrays, GoldenFolder, Rows
 from parity_fill import fill_input
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.losses import logistic_loss
-from mmweather.models.common.semi_supervised_terms import PerceptualTerm, StyleTerm
-from mmweather.models.ssdie_net.official import rename_patch_unet
+from mmweather.apis.adapters import from_official
+from mmweather.models.losses.image import logistic_loss
+from mmweather.models.ops.dark_channel import block_dark_channel
+from mmweather.models.semi_supervised.terms import PerceptualTerm, StyleTerm
+from mmweather.models.ssdie_net.state_dict_adapter import rename_patch_unet
 
 GAINS = {'vgg19_features': 1.41421356}
 

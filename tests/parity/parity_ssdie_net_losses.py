@@ -17,8 +17,8 @@ from parity_ssdie_net_inputs import (
 )
 from torch import Tensor
 
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.losses import discriminator_loss, gram, logistic_loss
+from mmweather.models.losses.image import discriminator_loss, gram, logistic_loss
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.models.ssdie_net.vgg import RELUS
 
 

@@ -12,8 +12,8 @@ from parity_fill import fill_input
 from parity_ssdie_net_inputs import PerceptualStyle, batch_norm_rows, blocky, dark_channel_loss, network_of, norms
 from torch import Tensor, nn
 
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.losses import logistic_loss
+from mmweather.models.losses.image import logistic_loss
+from mmweather.models.ops.dark_channel import block_dark_channel
 
 
 def _step_rows(network: nn.Module, reference: Arrays, prefix: str, tolerance: float = 1e-4) -> Rows:

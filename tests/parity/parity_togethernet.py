@@ -13,7 +13,7 @@ from parity_togethernet_inputs import NETWORK, input_of, published_state, whole_
 from parity_togethernet_training import check_loss, check_loss_b, check_train_step
 from torch import Tensor, nn
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.datasets.transforms import letterbox as lb
 from mmweather.models.togethernet.dtfe import DynamicTransformerEnhancement
 from mmweather.models.togethernet.layers import TransformerCSP

@@ -10,7 +10,7 @@ from parity_compare import Arrays, GoldenFolder
 from parity_fill import fill_input
 from torch import Tensor
 
-from mmweather.apis.official import from_official
+from mmweather.apis.adapters import from_official
 
 NETWORK = 'togethernet/togethernet_s_nc5'
 

@@ -17,7 +17,7 @@ from parity_togethernet_inputs import input_of, whole_network
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from mmweather.models.togethernet.official import published_outputs, rename
+from mmweather.models.togethernet.state_dict_adapter import published_outputs, rename
 
 
 def targets_of(images: list[list[list[float]]]) -> list[Any]:

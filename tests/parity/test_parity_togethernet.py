@@ -13,7 +13,7 @@ from mmdet.evaluation import eval_map  # noqa: E402
 from parity_compare import COMMITTED, GoldenFolder  # noqa: E402
 from parity_togethernet_training import published_values  # noqa: E402
 
-from mmweather.models.togethernet.official import convert, rename  # noqa: E402
+from mmweather.models.togethernet.state_dict_adapter import convert, rename  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
 
 FOLDER = GoldenFolder(COMMITTED / 'togethernet')

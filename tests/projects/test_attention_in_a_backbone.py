@@ -17,8 +17,8 @@ from mmengine.runner import Runner, load_checkpoint
 
 import mmweather.registry  # noqa: F401  applies the mends
 from mmweather.errors import DataError
+from mmweather.mini.scene import BOX_CLASSES, LABELS
 from mmweather.models.aca_crnet.attention import AttentiveContextualAttention
-from mmweather.synthesis.scene import BOX_CLASSES, LABELS
 from mmweather.utils.images import read_image
 
 PROJECT = Path(__file__).parents[2] / 'projects' / 'attention_in_a_backbone'

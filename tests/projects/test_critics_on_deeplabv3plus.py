@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmweather.engine import runner as tools
-from mmweather.synthesis.mini import make_mini
+from mmweather.mini.write import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 
 CONFIG = (Path(__file__).parents[2]

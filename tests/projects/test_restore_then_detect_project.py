@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import mmweather.registry  # noqa: F401  applies the mends
-from mmweather.synthesis.mini import make_mini
+from mmweather.mini.write import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 
 CONFIG = (Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from PIL import Image
 from mmweather import get_model
 from mmweather.apis.pseudo_labels import write_pseudo_labels
 from mmweather.engine import runner as tools
+from mmweather.mini.write import make_mini
 from mmweather.registry import HOOKS, METRICS, TRANSFORMS
-from mmweather.synthesis.mini import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 from mmweather.utils.images import image_size, read_image, write_image
 

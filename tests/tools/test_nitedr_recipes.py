@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmweather.synthesis.mini import make_mini
+from mmweather.mini.write import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).parents[2]

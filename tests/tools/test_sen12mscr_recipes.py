@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmweather.mini.write import make_mini
 from mmweather.registry import MODELS
-from mmweather.synthesis.mini import make_mini
 
 pytest.importorskip('rasterio')
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mmweather.apis.hub import get_model
 from mmweather.apis.inference.report import Outcome, Report
-from mmweather.apis.model_index import get_model
 from mmweather.utils.checkpoint import save_state_dict
 from mmweather.utils.images import read_image
 

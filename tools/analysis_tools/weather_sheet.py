@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from mmweather.errors import one_line_errors
-from mmweather.synthesis import WEATHERS, apply_weather
-from mmweather.synthesis.cloud import RGB
-from mmweather.synthesis.satellite import draw_tile, true_colour
-from mmweather.synthesis.scene import draw_scene
+from mmweather.mini.satellite import draw_tile, true_colour
+from mmweather.mini.scene import draw_scene
 from mmweather.utils.images import read_image, write_image
+from mmweather.weather import WEATHERS, apply_weather
+from mmweather.weather.cloud import RGB
 
 SIZE = (200, 280)
 EDGE, HEAD = 4, 20

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument('out', help='file to write: .pth or .safetensors')
     args = parser.parse_args()
     with one_line_errors():
-        from mmweather.models.heatnet.official import load_pspnet, mmseg_keys
+        from mmweather.models.heatnet.state_dict_adapter import load_pspnet, mmseg_keys
         from mmweather.utils.checkpoint import save_state_dict
         network = load_pspnet(args.source)
         state = mmseg_keys(network.state_dict())

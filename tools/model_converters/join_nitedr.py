@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument('out', help='file to write: .pth or .safetensors')
     args = parser.parse_args()
     with one_line_errors():
-        from mmweather.models.nitedr.official import join_stages
+        from mmweather.models.nitedr.state_dict_adapter import join_stages
         from mmweather.utils.checkpoint import load_checkpoint, save_state_dict, unwrap_state_dict
         state = join_stages(*(unwrap_state_dict(load_checkpoint(path)) for path in (args.stage1, args.stage2)))
         save_state_dict(args.out, state)

@@ -24,7 +24,7 @@ def join(config: str | Path, parts: Sequence[str], out: str | Path) -> list[str]
         ConfigError: a part is malformed or the model has no such child.
         CheckpointError: a checkpoint does not fit its child.
     """
-    from mmweather.apis.model_index import get_model
+    from mmweather.apis.hub import get_model
     from mmweather.utils.checkpoint import load_checkpoint, load_into, save_state_dict
     model = get_model(str(config))
     children = {name: child for name, child in model.named_children() if child.state_dict()}

@@ -57,7 +57,7 @@ def shrink(config: str, checkpoint: str, out: str, half: bool = False, leave_out
     """
     import torch
 
-    from mmweather.apis.model_index import get_model
+    from mmweather.apis.hub import get_model
     from mmweather.utils.checkpoint import save_state_dict
 
     if Path(out).suffix != '.safetensors':

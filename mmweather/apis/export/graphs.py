@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...models.common.contract import InferenceContract
-from ...models.common.padding import padded_size
+from ...models.ops.contract import InferenceContract
+from ...models.ops.padding import padded_size
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...synthesis.dust import DEPTH_CODES, add_dust, decode_depth, draw_dust_air, ramp_depth, retinex
 from ...utils.images import read_image
+from ...weather.dust import DEPTH_CODES, add_dust, decode_depth, draw_dust_air, ramp_depth, retinex
 from .weather import AddWeather
 
 
@@ -24,7 +24,7 @@ class LoadCleanAndDepth(BaseTransform):
 
     Args:
         code: how a picture shows depth: ``'jet'``, ``'gray'`` or ``'rgb24'`` (see
-            :func:`~mmweather.synthesis.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
+            :func:`~mmweather.weather.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
         stand_in: where a clean image comes without depth, take a ramp from far at the top to near at the bottom.
 
     Raises:

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...synthesis.weather import apply_weather, generator_of
+from ...weather.apply import apply_weather, generator_of
 
 COLOR_ORDERS = ('bgr', 'rgb')
 
@@ -18,7 +18,7 @@ COLOR_ORDERS = ('bgr', 'rgb')
 class AddWeather(BaseTransform):
     """Lay one weather on the image of a sample; sizes, boxes, masks and labels stay as they are.
 
-    The physics and what a severity means are those of :func:`mmweather.synthesis.apply_weather`.  Put it behind the
+    The physics and what a severity means are those of :func:`mmweather.weather.apply_weather`.  Put it behind the
     loading, before anything that normalises.  The image is uint8, or floating in [0, 255] as ``to_float32=True`` loads
     it; of more than three channels the first three are the colours and the others stay (thermal, alpha).
 
@@ -40,7 +40,7 @@ class AddWeather(BaseTransform):
             input from its target.
         clean_key: key under which the image without weather is kept.
         depth_key: key of a depth map in metres, (H, W); None takes the stand-in of
-            :func:`mmweather.synthesis.weather.stand_in_depth`.
+            :func:`mmweather.weather.apply.stand_in_depth`.
 
     Raises:
         ConfigError: an argument cannot work, or a key is absent.

@@ -15,8 +15,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapperDict, build_optim_wrappe
 from torch import Tensor, nn
 
 from ...errors import CheckpointError, ConfigError, DataError
-from ...models.common.adversarial import KINDS, confusion_loss, critic_loss
-from ...models.common.domains import group_by_domain, take
+from ...models.adaptation.adversarial import KINDS, confusion_loss, critic_loss
+from ...models.adaptation.domains import group_by_domain, take
 from ...registry import HOOKS, MODELS
 from .non_finite_loss import NonFiniteLossHook
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mmweather.errors import ConfigError
-from mmweather.models.common.contract import InferenceContract
-from mmweather.models.common.preprocessor import stack_masks, stack_targets
-from mmweather.models.common.restorer import Restorer
-from mmweather.models.common.tiling import run_tiled
+from mmweather.models.ops.contract import InferenceContract
+from mmweather.models.ops.tiling import run_tiled
+from mmweather.models.preprocessors.image_set import stack_masks, stack_targets
+from mmweather.models.restorers.restorer import Restorer
 from mmweather.registry import MODELS
 
 #: Reflectance 1 (10 000 digital numbers) and 0 dB in the units of the networks for Sentinel.
@@ -38,8 +38,8 @@ class CloudRemover(Restorer):
         value_range: ``'rice'`` or ``'sentinel'``.
         inputs: images by name; ``('img', )``, and with ``'sentinel'`` by default ``('img', 'sar')``.
         sar_first: radar channels stand in front of the optical ones (ACA-CRNet), else behind them (DSen2-CR).
-        eight_bit: as in :class:`~mmweather.models.common.restorer.Restorer`; off, as in the published scripts.
-        **kwargs: of :class:`~mmweather.models.common.restorer.Restorer`.
+        eight_bit: as in :class:`~mmweather.models.restorers.restorer.Restorer`; off, as in the published scripts.
+        **kwargs: of :class:`~mmweather.models.restorers.restorer.Restorer`.
 
     Raises:
         ConfigError: arguments do not fit together.
@@ -143,7 +143,7 @@ class CloudRemover(Restorer):
             images: ``img`` (B, C, H, W), and ``sar`` (B, 2, H, W) if it is among the inputs, in [0, 1].
             tile: as in the constructor, whose value it overrides.
             overlap: likewise.
-            progress: passed to :func:`~mmweather.models.common.tiling.run_tiled`.
+            progress: passed to :func:`~mmweather.models.ops.tiling.run_tiled`.
 
         Returns:
             (B, C, H, W), clamped to [0, 1].

@@ -1,6 +1,6 @@
 """HeatNet's losses: teacher certainty and weighted cross-entropy.
 
-The critics' losses are in :mod:`mmweather.models.common.adversarial`.
+The critics' losses are in :mod:`mmweather.models.adaptation.adversarial`.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from mmseg.models.utils import resize
 from torch import Tensor, nn
 
 from mmweather.errors import ConfigError
-from mmweather.models.common.domains import group_by_domain, take
+from mmweather.models.adaptation.domains import group_by_domain, take
 from mmweather.registry import MODELS
 
 from .losses import certainty, segmentation_loss
-from .official import load_teacher
+from .state_dict_adapter import load_teacher
 
 #: Channels of the stacked image that each modality takes.
 CHANNELS = {('rgb', 'thermal'): slice(0, 4), ('rgb', ): slice(0, 3), ('thermal', ): slice(3, 4)}

@@ -12,10 +12,10 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from mmweather.errors import ConfigError
-from mmweather.models.common.contract import InferenceContract
-from mmweather.models.common.restorer import pack_predictions
-from mmweather.models.common.tiling import run_tiled
-from mmweather.models.common.wrapping import bare, keep_keys_plain
+from mmweather.models.ops.contract import InferenceContract
+from mmweather.models.ops.tiling import run_tiled
+from mmweather.models.ops.wrapping import bare, keep_keys_plain
+from mmweather.models.restorers.restorer import pack_predictions
 from mmweather.registry import MODELS
 
 from . import colour

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.contract import InferenceContract
+from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 
 from .layers import SLOPE, LatentNoise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.semi_supervised_terms import AdversarialTerm, CriticObjective
+from mmweather.models.ops.dark_channel import block_dark_channel
+from mmweather.models.semi_supervised.terms import AdversarialTerm, CriticObjective
 from mmweather.registry import MODELS
 
 

@@ -15,8 +15,8 @@ from mmengine.config import ConfigDict
 from torch import Tensor
 
 from mmweather.errors import ConfigError, DataError
-from mmweather.models.common.det_pictures import denormalised, offset_of, picture_of
-from mmweather.models.common.padding import padded_size
+from mmweather.models.ops.padding import padded_size
+from mmweather.models.preprocessors.det_images import denormalised, offset_of, picture_of
 from mmweather.registry import MODELS
 
 from .head import published_head, published_initialisation

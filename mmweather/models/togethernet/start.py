@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.utils.checkpoint import load_checkpoint, unwrap_state_dict
 
-from .official import convert
+from .state_dict_adapter import convert
 
 #: mmdet's public YOLOX, trained on COCO, by the name of the architecture.
 MMDET = {

@@ -22,7 +22,7 @@ model = dict(
     auxiliary_head=dict(num_classes=10))
 
 data_root = 'data/streets/'
-# mmweather.synthesis.scene.LABELS
+# mmweather.mini.scene.LABELS
 classes = ('road', 'sidewalk', 'building', 'curb', 'pole', 'vegetation', 'terrain', 'sky', 'person', 'car')
 palette = [[128, 64, 128], [244, 35, 232], [70, 70, 70], [196, 196, 196], [153, 153, 153], [107, 142, 35],
            [152, 251, 152], [70, 130, 180], [220, 20, 60], [0, 0, 142]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.errors import CheckpointError
 from mmweather.models.aca_crnet.losses import CloudAdaptiveLoss
 from mmweather.models.aca_crnet.network import ACACRNet

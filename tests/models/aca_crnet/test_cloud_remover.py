@@ -15,7 +15,7 @@ from mmweather.errors import ConfigError, DataError
 from mmweather.models.aca_crnet.losses import CloudAdaptiveLoss
 from mmweather.models.aca_crnet.network import ACACRNet
 from mmweather.models.aca_crnet.restorer import CloudRemover
-from mmweather.models.common.restorer import Restorer
+from mmweather.models.restorers.restorer import Restorer
 from mmweather.registry import MODELS
 from mmweather.utils.images import read_image, write_image
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmweather.errors import ConfigError
-from mmweather.models.common.adversarial import confusion_loss, critic_loss
+from mmweather.models.adaptation.adversarial import confusion_loss, critic_loss
 from mmweather.models.heatnet.losses import certainty, segmentation_loss, uncertainty_loss, uncertainty_target
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmweather.apis.official import from_official
+from mmweather.apis.adapters import from_official
 from mmweather.errors import CheckpointError
 from mmweather.models.heatnet.critic import DomainCritic
 from mmweather.models.heatnet.pspnet import (

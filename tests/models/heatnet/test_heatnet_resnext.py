@@ -7,11 +7,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmweather.apis.official import from_official, published_forward
+from mmweather.apis.adapters import from_official, published_forward
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.models.heatnet.critic import ResNetCritic
-from mmweather.models.heatnet.official import load_teacher
 from mmweather.models.heatnet.resnext import HeatNetResNeXt
+from mmweather.models.heatnet.state_dict_adapter import load_teacher
 from mmweather.registry import MODELS
 
 SMALL = dict(num_classes=3, blocks=(1, 1, 2, 1), width=4, groups=2, pyramid=6)

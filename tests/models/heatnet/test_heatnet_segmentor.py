@@ -12,8 +12,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmweather.errors import CheckpointError, ConfigError, DataError
-from mmweather.models.heatnet.official import mmseg_keys, network_keys
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
+from mmweather.models.heatnet.state_dict_adapter import mmseg_keys, network_keys
 from mmweather.registry import MODELS
 from mmweather.utils.checkpoint import load_checkpoint, load_into
 

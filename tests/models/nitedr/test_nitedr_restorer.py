@@ -9,11 +9,11 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from mmweather import from_official, published_forward
 from mmweather.errors import CheckpointError, ConfigError, DataError
-from mmweather.models.common.restorer import Restorer
 from mmweather.models.nitedr import colour
 from mmweather.models.nitedr.cleannet import CleanNet
-from mmweather.models.nitedr.official import cleannet_options, drop_shared, join_stages
 from mmweather.models.nitedr.restorer import NiteDR
+from mmweather.models.nitedr.state_dict_adapter import cleannet_options, drop_shared, join_stages
+from mmweather.models.restorers.restorer import Restorer
 
 TINY = dict(type='mmweather.CleanNet', dim=16, num_blocks=(1, 1, 1, 1), heads=(1, 1, 2, 2))
 

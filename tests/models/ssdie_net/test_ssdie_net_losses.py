@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmweather.models.common import filters
-from mmweather.models.common.dark_channel import block_dark_channel
-from mmweather.models.common.losses import discriminator_loss, logistic_loss
+from mmweather.models.losses.image import discriminator_loss, logistic_loss
+from mmweather.models.ops import filters
+from mmweather.models.ops.dark_channel import block_dark_channel
 from mmweather.models.ssdie_net.vgg import RELUS, VGG19Features
 
 

@@ -11,7 +11,7 @@ from mmweather.errors import CheckpointError
 from mmweather.models.ssdie_net.discriminator import SandDustDiscriminator
 from mmweather.models.ssdie_net.layers import LatentNoise
 from mmweather.models.ssdie_net.msff import MSFF, CrossScaleAttention
-from mmweather.models.ssdie_net.official import rename_patch_unet
+from mmweather.models.ssdie_net.state_dict_adapter import rename_patch_unet
 from mmweather.models.ssdie_net.unet import PatchUNet, SandDustUNet, from_patches, to_patches
 from mmweather.registry import MODELS
 

@@ -17,7 +17,7 @@ from mmengine.optim import build_optim_wrapper  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
-from mmweather.apis.official import from_official  # noqa: E402
+from mmweather.apis.adapters import from_official  # noqa: E402
 from mmweather.errors import ConfigError, DataError  # noqa: E402
 from mmweather.models.togethernet.detector import ARCHITECTURES, TogetherNet  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
@@ -141,7 +141,7 @@ def test_published_gradients_value_by_value(step):
 
 
 def test_weights_decay_as_published():
-    from mmweather.models.togethernet.official import rename
+    from mmweather.models.togethernet.state_dict_adapter import rename
     groups = {rename(name): facts['group'] for name, facts in
               json.loads((GOLDEN / 'golden_train_step.json').read_text())['params'].items()}
     with torch.device('meta'):

@@ -11,13 +11,13 @@ pytest.importorskip('mmdet', reason='the network is built from mmdet')
 from mmengine.structures import InstanceData  # noqa: E402
 from parity_togethernet_training import detection_losses  # noqa: E402
 
-from mmweather.apis.official import from_official, published_networks  # noqa: E402
+from mmweather.apis.adapters import from_official, published_networks  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
-from mmweather.models.togethernet import official  # noqa: E402
+from mmweather.models.togethernet import state_dict_adapter as official  # noqa: E402
 from mmweather.models.togethernet.detector import TogetherNet  # noqa: E402
 from mmweather.models.togethernet.head import published_initialisation  # noqa: E402
 from mmweather.models.togethernet.losses import FocalObjectnessLoss  # noqa: E402
-from mmweather.models.togethernet.official import published_outputs  # noqa: E402
+from mmweather.models.togethernet.state_dict_adapter import published_outputs  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
 
 

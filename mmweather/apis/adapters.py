@@ -1,0 +1,100 @@
+"""Published weights in our networks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmweather.errors import CheckpointError, ConfigError
+from mmweather.utils.checkpoint import load_into, unwrap_state_dict
+
+
+def methods() -> list[str]:
+    """Methods with published weights: the rooms of ``mmweather.models`` that have an ``state_dict_adapter.py``."""
+    import mmweather.models
+    return sorted(path.parent.name for path in Path(mmweather.models.__file__).parent.glob('*/state_dict_adapter.py'))
+
+
+def published_networks() -> list[str]:
+    """Every name that :func:`from_official` takes."""
+    return [f'{method}/{name}' for method in methods() for name in _adapters(method)]
+
+
+def _adapters(method: str) -> dict:
+    return importlib.import_module(f'mmweather.models.{method}.official').NETWORKS
+
+
+def _adapter(network: str) -> tuple:
+    method, _, name = network.partition('/')
+    if method in methods() and name in _adapters(method):
+        return _adapters(method)[name]
+    near = difflib.get_close_matches(network, published_networks(), 3, 0.3) or published_networks()
+    raise ConfigError(f"unknown published network '{network}': try {', '.join(near)}")
+
+
+def as_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays of a (possibly nested) state dict as tensors."""
+    return {
+        key: as_tensors(value) if isinstance(value, Mapping) else
+        (torch.from_numpy(np.array(value)) if isinstance(value, (np.ndarray, np.generic)) else value)
+        for key, value in state.items()
+    }
+
+
+def from_official(network: str, state_dict: Mapping[str, Any], **options: Any) -> nn.Module:
+    """Our network with a published state dict, loaded strictly.
+
+    Args:
+        network: method and published network, for example ``'nitedr/cleannet'``; :func:`published_networks` lists
+            them.
+        state_dict: published weights, tensors or arrays; the usual wrappers (``params``, ``state_dict``,
+            ``module.`` prefixes) are taken off.
+        **options: constructor arguments that override what the shapes show.
+
+    Raises:
+        ConfigError: unknown network.
+        CheckpointError: missing or unexpected keys, or shapes that differ; the keys are listed.
+    """
+    build, _ = _adapter(network)
+    module, state = build(unwrap_state_dict(as_tensors(state_dict)), **options)
+    load_into(module, dict(state), source=f'published weights of {network}')
+    return module
+
+
+def _flatten(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _flatten(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _flatten(item)
+    elif value is not None:
+        raise CheckpointError(f'a network returned {type(value).__name__}, not tensors')
+
+
+@torch.no_grad()
+def published_forward(network: str, state_dict: Mapping[str, Any], *inputs: Any) -> tuple[np.ndarray, ...]:
+    """Outputs of a published network, computed by ours in evaluation mode and float32.
+
+    Args:
+        network: as in :func:`from_official`.
+        state_dict: as in :func:`from_official`.
+        *inputs: the published network's positional inputs, arrays or tensors.
+
+    Returns:
+        Its outputs in the published order and layout; nested outputs flattened depth first, absent ones dropped.
+    """
+    _, call = _adapter(network)
+    module = from_official(network, state_dict).float().eval()
+    tensors = [torch.as_tensor(np.array(x) if not isinstance(x, Tensor) else x) for x in inputs]
+    outputs = call(module, *(x.float() if x.is_floating_point() else x for x in tensors))
+    return tuple(x.detach().cpu().numpy() for x in _flatten(outputs))

@@ -1,1 +1,0 @@
-"""Parts of :mod:`mmweather.apis.geotiff`: scenes, values, blending, the journal and the files written."""

@@ -1,0 +1,1 @@
+"""Metrics of a model in weather of rising severity."""

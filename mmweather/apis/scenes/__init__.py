@@ -1,0 +1,1 @@
+"""Parts of :mod:`mmweather.apis.scenes.geotiff`: scenes, values, blending, the journal and the files written."""

@@ -1,0 +1,1 @@
+"""Checking, installing and writing datasets on disk."""

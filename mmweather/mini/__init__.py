@@ -1,0 +1,1 @@
+"""Drawn worlds: streets, satellite tiles and the small datasets made of them."""

@@ -1,0 +1,1 @@
+"""The drawn worlds in the layouts of the published datasets."""

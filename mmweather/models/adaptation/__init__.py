@@ -1,0 +1,1 @@
+"""Domain adaptation and several modalities: domain batches, adversarial losses, two-stream backbones."""

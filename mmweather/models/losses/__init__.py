@@ -1,0 +1,1 @@
+"""Losses on images that no toolbox has, or has wrong."""

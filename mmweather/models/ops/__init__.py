@@ -1,0 +1,1 @@
+"""Operations on tensors that several rooms share: padding, tiling, filters, the inference contract."""

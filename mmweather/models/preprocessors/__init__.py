@@ -1,0 +1,1 @@
+"""Data preprocessors: from packed batches to network inputs."""

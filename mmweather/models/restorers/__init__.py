@@ -1,0 +1,1 @@
+"""Restorers that wrap any network: supervised, classical, in front of a detector."""

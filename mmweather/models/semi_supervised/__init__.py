@@ -1,0 +1,1 @@
+"""Training a restorer on labelled and unlabelled images at once."""
