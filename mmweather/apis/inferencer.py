@@ -17,10 +17,11 @@ from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeathe
 from ..utils.video import is_video_file
 from .hub import entry_of, get_model
 from .inference.loop import Options, Task, work_through
+from .inference.record import check_results, open_record
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
 from .restore import pick_device
-from .restore_files import find_images, plan_jobs, works_of
+from .restore_files import find_images, folder_of, plan_jobs, works_of
 
 TASKS = ('restore', 'detect', 'segment')
 
@@ -101,9 +102,12 @@ class Inferencer:
             if checkpoint is not None:
                 raise ConfigError('a module has its weights; give a name or a config together with a checkpoint')
             self.model = model.to(where).eval()
+        elif not isinstance(model, (str, os.PathLike, Config)):
+            raise ConfigError(f'model: give a name, a config or a module, got {model!r:.60}')
         else:
             self.entry = entry_of(model)
             self.model = _with_weights(model, checkpoint, where)
+        self._name = self.entry.name if self.entry is not None else type(self.model).__name__
         self._task = task_of(self.model)
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
@@ -119,9 +123,10 @@ class Inferencer:
 
         Args:
             inputs: a picture, video or scene file, a folder (with the folders in it), a pattern, a list of these; an
-                array, uint8 (H, W, 3) RGB or (H, W), a mapping of arrays or files by the names of ``inputs``, or a
-                list of these; a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
-                ``out_dir``; see :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
+                array, uint8 (H, W, 3) RGB or (H, W), a PIL image, a uint8 tensor (3, H, W), a mapping of such or of
+                files by the names of ``inputs``, or a list of these; a camera, ``0`` or ``'camera:0'``. Satellite
+                scenes (GeoTIFF) are for restorers and need ``out_dir``; see
+                :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
                 ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always
@@ -178,6 +183,8 @@ class Inferencer:
         """
         from .inference import sources
 
+        if not isinstance(out_dir, (str, os.PathLike, type(None))):
+            raise ConfigError(f'out_dir: give a folder or None, got {out_dir!r:.60}')
         report = Report() if report is None else report
         options = Options(tile, overlap, dtype, score_thr, draw, compare, overwrite, batch_size,
                           None if show_progress is None else not show_progress)
@@ -196,16 +203,24 @@ class Inferencer:
         found = find_images(inputs, leave_out=out, accept=sources.is_picture_or_video)
         videos = {file: name for file, name in found.items() if is_video_file(file)}
         pictures = {file: name for file, name in found.items() if file not in videos}
-        if pictures:
-            jobs = plan_jobs(task, model, pictures, out, partners, scene_options)
-            yield from work_through(works_of(jobs, task, options, scene_options), task, options, report, len(jobs))
-        for file, name in videos.items():
-            video = sources.Video(file, None if out is None else out / name, task, model, partners)
-            if video.target is not None and video.target.exists() and not overwrite:
-                report.skipped.append(video.target)
+        jobs = plan_jobs(task, model, pictures, out, partners, scene_options) if pictures else []
+        works = works_of(jobs, task, options, scene_options)
+        moving = [sources.Video(file, None if out is None else out / name, task, model, partners)
+                  for file, name in videos.items()]
+        record = None
+        if out is not None:
+            record = open_record(folder_of(out, jobs), self._name, self.model, options, {
+                **(scene_options or {}), **({'max_frames': max_frames} if moving and max_frames else {})})
+            check_results(record, [*works, *(video.work for video in moving)], overwrite)
+        if works:
+            yield from work_through(works, task, options, report, len(works), record=record)
+        for video in moving:
+            file = video.file
+            if record is not None and record.keeps(video.work.target):
+                report.skip(video.work.target, record)
                 continue
             try:
-                yield from video.run(options, report, max_frames)
+                yield from video.run(options, report, max_frames, record)
             except (ConfigError, MissingToolboxError):
                 raise
             except MMWeatherError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,9 @@ from ..engine.build_errors import config_errors
 from ..engine.config import load_config
 from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
+from ..utils.files import read_json
 from ..utils.images import write_image
+from ..utils.runs import end_forks_with_parent
 from .hub import get_model
 from .restore import pick_device
 
@@ -48,9 +49,10 @@ def _part(config: Config, key: str, path: str | Path) -> Any:
 def _claim(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool, overwrite: bool) -> None:
     """Note whose labels these are; refuse to mix them with those of another."""
     try:
-        notes = json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+        notes = read_json(note) if note.is_file() else {}
     except ValueError:
         notes = {}
+    notes = notes if isinstance(notes, dict) else {}
     others = [notes[domain] for domain in domains if notes.get(domain, own) != own]
     if not overwrite and (others or (found and not all(domain in notes for domain in domains))):
         whose = f"of '{others[0].get('teacher', '?')}'" if others else 'of another origin'
@@ -144,6 +146,7 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
     for i in pending:  # what is left of another teacher must not look like this one's after an interruption
         companion(images[i], labels).unlink(missing_ok=True)
     loader = DataLoader(Subset(dataset, pending), 1, num_workers=workers, collate_fn=pseudo_collate)
+    end_forks_with_parent()
     judge = _Judge(model)
     for batch in tqdm(loader, desc=labels, unit='image', disable=not progress):
         for path, classes, certain in judge(batch):

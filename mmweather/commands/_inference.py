@@ -8,6 +8,8 @@ from typing import Any
 
 from mmweather.errors import ConfigError
 
+from ._pixels import add_pixel_argument, with_pixel_limit
+
 _DONE = {'restore': 'restored', 'detect': 'done', 'segment': 'done'}
 
 
@@ -35,6 +37,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, again: str) -> None:
                         help='images of one size in a row that go through the network together (1)')
     parser.add_argument('--max-frames', type=_count, metavar='N', help='stop a video or a camera after N frames')
     parser.add_argument('--overwrite', action='store_true', help=f'{again} again what is there already')
+    add_pixel_argument(parser)
     parser.add_argument('--compare', action='store_true', help='also write picture and result side by side')
 
 
@@ -45,6 +48,11 @@ def _count(text: str) -> int:
 
 
 def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
+    """Run a model on the inputs within ``--max-pixels``; see :func:`_infer`."""
+    return with_pixel_limit(lambda given: _infer(given, task, **options))(args)
+
+
+def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     """Do it and tell; 1 where an input failed.
 
     Args:
@@ -55,6 +63,7 @@ def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     from mmweather.apis.inference.sources import camera_index, is_picture_or_video
     from mmweather.apis.inferencer import Inferencer
     from mmweather.apis.restore_files import find_images
+    from mmweather.utils.files import printable
 
     inputs: Any = args.input[0] if len(args.input) == 1 else args.input
     if camera_index(inputs) is None:
@@ -67,6 +76,9 @@ def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
                         overwrite=args.overwrite, max_frames=args.max_frames, keep=False, **options)
     print(f'{len(report.done)} {_DONE[task]}, {len(report.skipped)} there already, {len(report.failed)} failed: '
           f'{args.out}')
+    if report.unrecorded:
+        print(f'note: {len(report.unrecorded)} of those there already have no record of the model that made them; '
+              '--overwrite makes them again')
     for label, reason in report.failed.items():
-        print(f'failed: {label}: {reason}', file=sys.stderr)
+        print(printable(f'failed: {label}: {reason}'), file=sys.stderr)
     return 1 if report.failed else 0

@@ -84,12 +84,13 @@ def _parameters(module: torch.nn.Module) -> int:
 def _shapes(model: Any, task: Any, side: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the inputs of one forward pass by name."""
     from ..apis.restore import bands_of
+    from ..methods import inputs
 
+    channels = {name: item.channels for name, item in inputs().items()}
     if task.name == 'restore':
-        bands = {'img': bands_of(model), 'sar': 2}
-        return {name: (1, bands.get(name, 3), side, side) for name in task.inputs}
-    channels = sum({'img': 3, 'thermal': 1}[name] for name in task.inputs)
-    return {'img': (1, channels, side, side)}
+        channels |= {'img': bands_of(model)}
+        return {name: (1, channels[name], side, side) for name in task.inputs}
+    return {'img': (1, sum(channels[name] for name in task.inputs), side, side)}
 
 
 def _multiply_adds(model: Any, task: Any, side: int) -> str:

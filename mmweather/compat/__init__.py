@@ -9,7 +9,7 @@ from __future__ import annotations
 
 def apply() -> None:
     """Install every mend; cheap, idempotent, and a no-op where upstream works."""
-    from . import cpu_dist, lazy_mmagic, mmcv_ops, numpy_names, safe_load
+    from . import cpu_dist, data_configs, lazy_mmagic, mmcv_ops, numpy_names, safe_load, safe_yaml
 
-    for mend in (mmcv_ops, numpy_names, safe_load, cpu_dist, lazy_mmagic):
+    for mend in (mmcv_ops, numpy_names, safe_load, safe_yaml, data_configs, cpu_dist, lazy_mmagic):
         mend.apply()

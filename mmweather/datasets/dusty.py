@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from ..errors import ConfigError
 from ..utils.images import read_image, write_image
+from ..utils.runs import check_target
 from .paired import list_images
 from .sand_dust import SandDust
-from .tools.placing import check_source, check_target, place_files
+from .tools.placing import check_source, place_files
 from .transforms.resizing import resize_picture
 
 SIDE = 16

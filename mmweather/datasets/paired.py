@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from mmengine.dataset import BaseDataset
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.files import read_json, read_text
 from ..utils.images import is_image_file
 
 _SHOWN = 5
@@ -54,7 +54,7 @@ def read_stems(path: str | Path) -> list[str]:
         DataError: the file is missing or unreadable, names nothing, or names a stem twice.
     """
     try:
-        lines = Path(path).read_text(encoding='utf-8').splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"split file '{path}' cannot be read ({error}); give a text file, one stem a line") from error
     stems = [line.strip() for line in lines if line.strip() and not line.strip().startswith('#')]
@@ -73,7 +73,7 @@ def read_quarantine(path: str | Path) -> set[str]:
         DataError: the file is missing or is not a JSON list of strings.
     """
     try:
-        entries = json.loads(Path(path).read_text(encoding='utf-8'))
+        entries = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(
             f"quarantine file '{path}' cannot be read ({error}); write it with mmweather check --quarantine") from error

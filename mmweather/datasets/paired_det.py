@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.files import read_text
 from ..utils.images import image_size
 from ..utils.voc import VOCObject, read_voc
 from .paired import check_holdout, hold_out, list_images, read_stems, shorten
@@ -30,6 +31,7 @@ class _Tally:
         self.unknown: Counter[str] = Counter()
         self.known = self.clipped = self.dropped = 0
         self.sizes: list[str] = []
+        self.odd: list[str] = []
 
     def tell(self, owner: str, classes: Sequence[str]) -> None:
         """Log the counts; raise where no box has a known class although there are boxes."""
@@ -47,6 +49,9 @@ class _Tally:
         if self.sizes:
             lines.append(f'{len(self.sizes)} annotations tell a size that the image does not have '
                          f'({shorten(self.sizes)}); the size of the image is taken')
+        if self.odd:
+            lines.append(f'{len(self.odd)} objects whose <difficult> is neither 0 nor 1 taken as not difficult '
+                         f'({shorten(self.odd)})')
         for line in lines:
             print_log(f'{owner}: {line}', 'current', logging.WARNING)
 
@@ -123,6 +128,7 @@ class PairedDetDataset(XMLDataset):
     def _read(self, annotation: Path) -> tuple[tuple[int, int] | None, Sequence[VOCObject]]:
         """Size that the annotation tells, and its objects."""
         found = read_voc(annotation)
+        self._tally.odd += [f'{annotation.name}, {one}' for one in found.odd]
         return found.size, found.objects
 
     def _images(self) -> dict[str, Path]:
@@ -168,7 +174,8 @@ class PairedDetDataset(XMLDataset):
             raise DataError(f"{type(self).__name__}: no sample is left of '{self.data_root}' after ann_file and "
                             'holdout; loosen one of them')
         partners = self._companions(stems)
-        tally, samples = _Tally(), []
+        self._tally = tally = _Tally()
+        samples = []
         for stem in tqdm(stems, desc='annotations', unit='image', leave=False, disable=None):
             sizes = {path: image_size(path) for path in (images[stem], *(files[stem] for files in partners.values()))}
             if len(set(sizes.values())) > 1:
@@ -185,6 +192,7 @@ class PairedDetDataset(XMLDataset):
                 **({'xml_path': str(annotations[stem])} if self.ANNOTATED else {}), 'height': size[0], 'width': size[1],
                 'instances': self._instances(objects, size, tally)})
         tally.tell(type(self).__name__, classes)
+        del self._tally
         return samples
 
     def _instances(self, objects: Iterable[VOCObject], size: tuple[int, int], tally: _Tally) -> list[dict]:
@@ -208,7 +216,7 @@ class PairedDetDataset(XMLDataset):
         return instances
 
 
-_BOX = re.compile(r'-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3},\d+')
+_BOX = re.compile(r'-?\d{1,12}(\.\d+)?(,-?\d{1,12}(\.\d+)?){3},\d{1,9}')
 
 
 @DATASETS.register_module()
@@ -247,7 +255,7 @@ class BoxListDataset(PairedDetDataset):
     def _lines(self) -> list[tuple[str, list[VOCObject]]]:
         names = self.list_classes or self._metainfo['classes']
         try:
-            lines = Path(self.ann_file).read_text(encoding='utf-8').splitlines()
+            lines = read_text(self.ann_file).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"list '{self.ann_file}' cannot be read ({error}); check data_root and ann_file") from error
         found = []

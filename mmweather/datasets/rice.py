@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.runs import check_target
 from .leakage import refuse_shared
 from .paired import PairedImageDataset, read_stems, shorten
-from .tools.placing import check_source, check_target, place_files
+from .tools.placing import check_source, place_files
 
 SPLITS = ('train', 'val', 'test')
 FOLDERS = {'img': 'cloud', 'gt': 'label', 'mask': 'mask'}

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.runs import check_target
 from .paired import PairedImageDataset
-from .tools.placing import check_source, check_target, place_files
+from .tools.placing import check_source, place_files
 
 
 @DATASETS.register_module()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.files import finite_number, read_text
 from ..utils.images import is_image_file
 from ..utils.voc import VOCObject
 from .paired import shorten
@@ -181,14 +182,14 @@ class FoggyDriving(PairedDetDataset):
     def _read(self, annotation: Path) -> tuple[None, list[VOCObject]]:
         objects = []
         try:
-            lines = annotation.read_text(encoding='utf-8').splitlines()
+            lines = read_text(annotation).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"annotation '{annotation}' cannot be read ({error}); copy it again") from error
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                index, x1, y1, x2, y2 = map(float, line.split())
+                index, x1, y1, x2, y2 = map(finite_number, line.split())
                 name = self.CLASSES[int(index)] if index >= 0 and index == int(index) else None
             except (ValueError, IndexError):
                 name = None

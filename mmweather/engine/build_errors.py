@@ -1,80 +1,160 @@
-"""Failures while MMEngine builds the parts of a config, told in one line with the key that is wrong."""
+"""Failures while MMEngine builds the parts of a config, reported in one line with the key that is wrong.
+
+Everything that a config names is built by ``Registry.build``.  While :func:`config_errors` is active, that method notes
+on an error which registry was building which part, so the message asks the registry and the config, not the traceback.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
-from types import FrameType
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry, build_from_cfg
+from mmengine.registry import OPTIMIZERS, Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from ..errors import INSTALL_HINTS, ConfigError, MissingToolboxError, MMWeatherError
-from .config import _first_line, nearest, parameters, suggest
+from ..errors import INSTALL_HINTS, ConfigError, MissingToolboxError, MMWeatherError, explain
+from .config import _first_line, check_values, nearest, parameters, suggest
 
 _UNKNOWN = re.compile(r"(?:^|')Failed to get ([\w.]+)|^'?\"?([\w.]+) is not in the ")
 _UNEXPECTED = re.compile(r"(?:([\w.<>]+)\(\) )?got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"([\w.<>]+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
-_NO_TYPE = 'must contain the key "type"'
 _SHOWN = 12
+_NOTE = '_mmweather_failed_part'
+
+
+class _Part:
+    """The innermost part that was being built when an error was raised.
+
+    Args:
+        registry: that was asked.
+        given: what it was asked to build.
+        defaults: what the caller added.
+    """
+
+    def __init__(self, registry: Registry, given: Any, defaults: Any) -> None:
+        self.registry, self.given = registry, given
+        own = dict(given) if isinstance(given, Mapping) else {}
+        self.args = {**(dict(defaults) if isinstance(defaults, Mapping) else {}), **own}
+        self.kind = self.args.get('type')
+
+    def target(self) -> Any:
+        """The class or function to be called, or None if the registry does not know it."""
+        if not isinstance(self.kind, str):
+            return self.kind if callable(self.kind) else None
+        with contextlib.suppress(Exception), self.registry.switch_scope_and_registry(self.args.get('_scope_')) as found:
+            return found.get(self.kind)
+        return None
 
 
 @contextlib.contextmanager
 def config_errors(config: Config) -> Iterator[None]:
     """Turn mistakes of the config that show when its parts are built into :class:`ConfigError`.
 
-    Unknown names, unexpected or missing keywords and refused values are mistakes of the config.  Everything else, such
-    as a fault inside a network, passes unchanged, with its traceback.
+    Whatever a constructor of a part of the config raises is a mistake of the config.  Everything else, such as a fault
+    in the forward pass of a network, passes unchanged.
 
     Args:
         config: where the wrong key is looked up.
+
+    Raises:
+        ConfigError: a value of the config cannot work.
+        MissingToolboxError: a part needs a package that is not installed.
     """
+    check_values(config)
+    original = Registry.build
+    if hasattr(original, '__wrapped__'):  # within another block
+        notes: Any = contextlib.nullcontext()
+    else:
+        notes = _noting(original)
+    with notes:
+        try:
+            yield
+        except MMWeatherError:
+            raise
+        except Exception as error:
+            fixed = _explain(error, config)
+            if fixed is None:
+                raise
+            raise fixed from error
+
+
+@contextlib.contextmanager
+def _noting(original: Callable[..., Any]) -> Iterator[None]:
+
+    @functools.wraps(original)
+    def build(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(self, cfg, *args, **kwargs)
+        except Exception as error:
+            if not hasattr(error, _NOTE):
+                with contextlib.suppress(AttributeError):
+                    setattr(error, _NOTE, _Part(self, cfg, args[0] if args else kwargs.get('default_args')))
+            raise
+
+    Registry.build = build
     try:
         yield
-    except MMWeatherError:
-        raise
-    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        mended = _explain(error, config)
-        if mended is None:
-            raise
-        raise mended from error
+    finally:
+        Registry.build = original
 
 
 def _explain(error: Exception, config: Config) -> MMWeatherError | None:
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    builds = [frame for frame in frames if frame.f_code is build_from_cfg.__code__]
-    build = builds[-1] if builds else None
+    part: _Part | None = getattr(error, _NOTE, None)
     text = _first_line(error)
+    if isinstance(error, TypeError) and (match := _UNEXPECTED.search(text)):
+        found = _unexpected(match.group(1) or '', match.group(2), part, config)
+        if found is not None or part is None:
+            return found
+    if part is None:
+        return _unknown_optimizer(config)
     if isinstance(error, (KeyError, RuntimeError)) and (match := _UNKNOWN.search(text)):
-        return _unknown_name(match.group(1) or match.group(2), frames, config)
-    if isinstance(error, KeyError) and _NO_TYPE in text and build is not None:
-        return _no_type(build.f_locals['cfg'], config)
-    if isinstance(error, TypeError):
-        if match := _UNEXPECTED.search(text):
-            return _unexpected(match.group(1) or '', match.group(2), frames, build, config)
-        if (match := _MISSING.search(text)) and build is not None:
-            return _missing(match.group(1), match.group(2), build, config)
-        return None
-    # A constructor refused a value: its own frame is the last one but for helpers it calls.
-    if isinstance(error, (AssertionError, ValueError)) and build is not None and 'obj_cls' in build.f_locals:
-        where = _locate(config, _type_of(build))
-        name = getattr(build.f_locals['obj_cls'], '__name__', 'the class')
-        return ConfigError(f'{where or name}: {name} refuses its values: {text}')
+        return _unknown_name(match.group(1) or match.group(2), part, config)
+    if not isinstance(part.given, Mapping):
+        return ConfigError(f"{_place_of_value(config, part.given)}: a {part.registry.name} must be a dict with 'type', "
+                           f'got {part.given!r}')
+    if part.kind is None:
+        return _no_type(part.given, config)
+    target = part.target()
+    if target is None:
+        return _unknown_name(str(part.kind), part, config)
+    where, name = _locate(config, part.kind, part.args), getattr(target, '__name__', str(target))
+    if isinstance(error, TypeError) and (match := _MISSING.search(text)) and _is_call_of(match.group(1), target):
+        first = re.findall(r"'(\w+)'", match.group(2))
+        given = [str(key) for key in part.args if key != 'type' and key not in parameters(target)]
+        return ConfigError(f'{where or name}: {name} needs {match.group(2)}'
+                           + suggest(first[0] if first else '', given, '; add it'))
+    missing = explain(error) if isinstance(error, (OSError, ImportError)) else None
+    kind = '' if isinstance(error, (ValueError, AssertionError)) and text else f'{type(error).__name__}: '
+    return ConfigError(f'{where or name}: {name} refuses its values: {missing or kind + text}{_shown(part, target)}')
+
+
+def _unknown_optimizer(config: Config) -> MMWeatherError | None:
+    """MMEngine looks at the signature of an optimizer before the registry is asked to build it."""
+    wrapper = config.get('optim_wrapper')
+    for settings in (wrapper, *wrapper.values()) if isinstance(wrapper, dict) else ():
+        optimizer = settings.get('optimizer') if isinstance(settings, dict) else None
+        if isinstance(optimizer, dict):
+            part = _Part(OPTIMIZERS, optimizer, None)
+            if isinstance(part.kind, str) and part.target() is None:
+                return _unknown_name(part.kind, part, config)
     return None
 
 
-def _unknown_name(name: str, frames: list[FrameType], config: Config) -> MMWeatherError | None:
-    registry = next((f.f_locals['registry'] for f in reversed(frames) if f.f_code is build_from_cfg.__code__), None)
-    if registry is None:
-        registry = next((f.f_locals['self'] for f in frames if isinstance(f.f_locals.get('self'), Registry)), None)
-    if registry is None:
-        return None
+def _shown(part: _Part, target: Any) -> str:
+    """The plain values that were given, to be looked at."""
+    plain = [f'{key}={value!r}' for key, value in part.args.items()
+             if key in parameters(target) and (value is None or isinstance(value, (bool, int, float, str)))]
+    return f' (given {", ".join(plain[:_SHOWN])})' if plain else ''
+
+
+def _unknown_name(name: str, part: _Part, config: Config) -> MMWeatherError:
+    registry = part.registry
     scope, _ = Registry.split_scope_key(name)
     if scope in INSTALL_HINTS and find_spec(scope) is None:
         return MissingToolboxError(f"'{name}' needs '{scope}', which is not installed: {INSTALL_HINTS[scope]}")
@@ -110,19 +190,20 @@ def suggest_key(wanted: str, cfg: Mapping) -> str:
     return f"; is it '{match}'?" if match else f'; it has {", ".join(map(str, cfg)) or "no key"}'
 
 
-def _unexpected(function: str, keyword: str, frames: list[FrameType], build: FrameType | None,
-                config: Config) -> ConfigError | None:
+def _unexpected(function: str, keyword: str, part: _Part | None, config: Config) -> ConfigError | None:
     target: Any = None
     kind = None
-    if build is not None and keyword in build.f_locals.get('args', {}):
-        target, kind = build.f_locals.get('obj_cls'), _type_of(build)
+    if part is not None and keyword in part.args:
+        target, kind = part.target(), part.kind
+        if target is not None and keyword in parameters(target):
+            return None  # something that it calls refuses it
     elif function.startswith('DataLoader.'):
         target = DataLoader
     elif function.startswith('Runner.'):
         target = getattr(Runner, function.split('.', 1)[1], None)
     if target is None:
         return None
-    where = _locate(config, kind, keyword)
+    where = _path_of(config, lambda node: (kind is None or node.get('type') == kind) and keyword in node)
     if where is None:
         return None  # not written in the config: a fault of the program
     name = getattr(target, '__name__', str(target))
@@ -131,45 +212,55 @@ def _unexpected(function: str, keyword: str, frames: list[FrameType], build: Fra
     return ConfigError(f"{where}: {name} has no parameter '{keyword}'" + suggest(keyword, known, f'; it takes {shown}'))
 
 
-def _missing(function: str, names: str, build: FrameType, config: Config) -> ConfigError | None:
-    target = build.f_locals.get('obj_cls')
+def _is_call_of(function: str, target: Any) -> bool:
+    """Whether a message of Python names the constructor of ``target``, not something that it calls."""
     owners = {c.__name__ for c in getattr(target, '__mro__', ())} | {getattr(target, '__name__', '')}
-    if function.split('.')[-2 if function.endswith('__init__') else -1] not in owners:
-        return None
-    where = _locate(config, _type_of(build))
-    name = getattr(target, '__name__', str(target))
-    first = re.findall(r"'(\w+)'", names)
-    given = [str(key) for key in build.f_locals['args'] if key not in parameters(target)]
-    return ConfigError(f'{where or name}: {name} needs {names}' + suggest(first[0] if first else '', given, '; add it'))
+    words = function.split('.')
+    return words[-2 if function.endswith('__init__') and len(words) > 1 else -1] in owners
 
 
-def _type_of(build: FrameType) -> Any:
-    return build.f_locals.get('obj_type')
+def _locate(config: Config, kind: Any, args: Mapping[str, Any] | None = None) -> str | None:
+    """Dotted path of the dict with this ``type``; of several the one whose values are those of ``args``."""
+    def same(node: Mapping[str, Any]) -> bool:
+        return all(_equal(args.get(key), value) for key, value in node.items()) if args else True
+
+    of_kind = functools.partial(_path_of, config)
+    return of_kind(lambda node: node.get('type') == kind and same(node)) or of_kind(
+        lambda node: node.get('type') == kind)
 
 
-def _locate(config: Config, kind: Any, keyword: str | None = None) -> str | None:
-    """Dotted path of the first dict with this ``type`` (any, if None) that has the keyword."""
-    return _path_of(config, lambda node: (kind is None or node.get('type') == kind)
-                    and (keyword is None or keyword in node))
+def _equal(a: Any, b: Any) -> bool:
+    with contextlib.suppress(Exception):  # arrays do not compare to one value
+        return bool(a == b)
+    return False
 
 
-def _path_of(config: Config, wanted: Any) -> str | None:
-    def walk(node: Any, path: str) -> str | None:
-        if isinstance(node, dict):
-            if path and wanted(node):
-                return path
-            children = node.items()
-        elif isinstance(node, (list, tuple)):
-            children = enumerate(node)
-        else:
-            return None
-        for key, value in children:
-            found = walk(value, f'{path}.{key}' if path else str(key))
-            if found:
-                return found
-        return None
+def _place_of_value(config: Config, value: Any) -> str:
+    """Dotted path of a value that stands where a dict should."""
+    for path, node in _walk(_plain(config), ''):
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        for key, child in children:
+            if type(child) is type(value) and child == value:
+                return f'{path}.{key}' if path else str(key)
+    return 'a part of the config'
 
+
+def _path_of(config: Config, wanted: Callable[[dict[str, Any]], bool]) -> str | None:
+    return next((path for path, node in _walk(_plain(config), '')
+                 if path and isinstance(node, dict) and wanted(node)), None)
+
+
+def _plain(config: Config) -> dict[str, Any]:
     plain = config.to_dict()
     # Variables repeat what stands in the sections, so they come last.
-    sections = {key: plain[key] for key in plain if key in parameters(Runner)}
-    return walk(sections, '') or walk(plain, '')
+    known = parameters(Runner)
+    return {**{key: plain[key] for key in plain if key in known}, **plain}
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Dicts and lists with their dotted paths, the outer ones first."""
+    if not isinstance(node, (dict, list, tuple)):
+        return
+    yield path, node
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+        yield from _walk(child, f'{path}.{key}' if path else str(key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import ConfigError, MMWeatherError, missing_toolbox
+from ..utils.config_file import read_config
 
 _RUNNER_KEYS = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg'))
 # Read by MMEngine or by the tools from the config itself.
@@ -24,6 +26,7 @@ _OTHER_KEYS = ('activation_checkpointing', 'compile', 'custom_imports', 'efficie
 _VARIABLES = ('test_pipeline', 'train_pipeline', 'val_pipeline', 'vis_backends')
 _SCALAR_KEYS = ('compile', 'default_scope', 'experiment_name', 'find_unused_parameters', 'launcher', 'load_from',
                 'log_level', 'resume', 'runner_type', 'sync_bn', 'work_dir')
+_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 _TRIPLES = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -60,22 +63,92 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         siblings = [file.name for file in path.parent.glob('*.py')] if path.parent.is_dir() else []
         raise ConfigError(f"config file '{path}' does not exist" + suggest(path.name, siblings, '; check the path'))
     try:
-        config = Config.fromfile(path)
+        config = read_config(path)
     except MMWeatherError:
         raise
     except SyntaxError as error:
-        raise ConfigError(f"config '{path}', line {error.lineno}: {error.msg}; mend the Python syntax") from error
+        raise ConfigError(f"config '{path}', line {error.lineno}: {error.msg}; fix the Python syntax") from error
     except ModuleNotFoundError as error:
         raise missing_toolbox(f"config '{path}'", error) from error
     except Exception as error:  # noqa: BLE001  a config is code: anything can be raised
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError):
             raise missing_toolbox(f"config '{path}' (custom_imports)", cause) from error
+        refuse_cycle(path, error)
         raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {_first_line(error)}") from error
     check_top_level(config, str(path))
     if options:
         apply_options(config, options)
     return config
+
+
+def refuse_cycle(path: Path, error: Exception) -> None:
+    """Name the files whose ``_base_`` form a cycle, if reading a config failed for that reason.
+
+    Args:
+        path: the config.
+        error: raised when it was read.
+
+    Raises:
+        ConfigError: there is a cycle.
+    """
+    cycle = _cycle(path) if isinstance(error, RecursionError) else None
+    if cycle:
+        raise ConfigError(f"config '{path}': _base_ forms a cycle: {' -> '.join(cycle)}; remove one of them") from None
+
+
+def _cycle(path: Path) -> list[str] | None:
+    """The names of the files whose ``_base_`` lead back to the first of them, or None."""
+    trail: list[Path] = []
+    seen: set[Path] = set()
+
+    def visit(file: Path) -> list[str] | None:
+        if file in trail:
+            return [found.name for found in (*trail[trail.index(file):], file)]
+        if file in seen:
+            return None
+        seen.add(file)
+        trail.append(file)
+        with contextlib.suppress(Exception):  # reported when the file is read
+            for base in Config._get_base_files(str(file)):
+                found = visit((file.parent / base).resolve())
+                if found:
+                    return found
+        trail.pop()
+        return None
+
+    return visit(path.resolve())
+
+
+def check_values(config: Config) -> None:
+    """Check the plain values that MMEngine takes without looking at them.
+
+    Raises:
+        ConfigError: one has a type or value that cannot work.
+    """
+    seed = (config.get('randomness') or {}).get('seed')
+    level = config.get('log_level', 'INFO')
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32):
+        raise ConfigError(f'randomness.seed: give a whole number from 0 to {2**32 - 1} or None, got {seed!r}')
+    if not isinstance(level, (str, int)) or level not in (*_LEVELS, *map(getattr, [logging] * len(_LEVELS), _LEVELS)):
+        raise ConfigError(f'log_level: give one of {", ".join(_LEVELS)}, got {level!r}')
+    for key in ('work_dir', 'load_from', 'experiment_name'):
+        if not isinstance(config.get(key), (str, type(None))):
+            raise ConfigError(f'{key}: give a text, got {config[key]!r}')
+    for key in ('default_hooks', 'env_cfg', 'train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if isinstance(config.get(key), (str, int, float, list, tuple)):
+            raise ConfigError(f'{key}: give a dict, got {config[key]!r}')
+    hooks = config.get('custom_hooks')
+    if not isinstance(hooks, (list, tuple, type(None))):
+        raise ConfigError(f'custom_hooks: give a list of dicts, got {hooks!r}')
+    for index, hook in enumerate(hooks or ()):
+        if isinstance(hook, (str, int, float)) or hook is None:
+            raise ConfigError(f"custom_hooks.{index}: give a dict with 'type', got {hook!r}")
+    loop = config.get('train_cfg')
+    for key in ('max_iters', 'max_epochs') if isinstance(loop, dict) else ():
+        length = loop.get(key)
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+            raise ConfigError(f'train_cfg.{key}: give a whole number of at least 1, got {length!r}')
 
 
 def check_top_level(config: Config, source: str) -> None:

@@ -10,10 +10,7 @@ import csv
 import io
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +20,7 @@ from mmengine.logging import print_log
 
 from mmweather.errors import ConfigError, DataError
 from mmweather.registry import METRICS
+from mmweather.utils.atomic import write_bytes
 
 from .functional import colour, restoration
 from .functional.fusion import FUSION_METRICS, fusion_metrics, fusion_names
@@ -59,20 +57,6 @@ def _eight_bit_range(image: np.ndarray, rounded: bool) -> np.ndarray:
         return image  # what is not finite is left for the metric to report
     image = np.clip(image.astype(np.float64), 0, 255)
     return np.rint(image) if rounded else image
-
-
-def _write_atomically(path: str | os.PathLike, text: str) -> None:
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.')
-    try:
-        with os.fdopen(handle, 'w', newline='', encoding='utf-8') as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class _PerImageMetric(BaseMetric):
@@ -147,7 +131,7 @@ class _PerImageMetric(BaseMetric):
             writer = csv.DictWriter(stream, ['name', *keys], lineterminator='\n')
             writer.writeheader()
             writer.writerows(self.per_image)
-            _write_atomically(self.csv_path, stream.getvalue())
+            write_bytes(self.csv_path, stream.getvalue().encode())
         return {**metrics, **skipped}
 
     @staticmethod

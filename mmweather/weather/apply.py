@@ -15,12 +15,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DataError
-from ..mini.satellite import from_true_colour, to_true_colour
 from .cloud import RGB, Cloud, add_cloud, optical_depth, two_stream
 from .drops import streak_cover
 from .fog import centre_depth
 from .night import GAMMA, to_display, to_linear
 from .severity import CloudLevel, DustLevel, FogLevel, NightLevel, RainLevel, level_of
+from .true_colour import from_true_colour, to_true_colour
 
 MIDDLE = 40.0
 """Metres to the middle of a picture without depth."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ class Answer:
 
 
 class Engine:
-    """Models of the page, of which the last two used are kept, and one question at a time.
+    """Models of the page, of which the last two used are kept, and one run at a time.
 
     Args:
         choices: the models offered.
@@ -91,7 +92,7 @@ class Engine:
         self.limits = limits or Limits()
         self._device, self._dtype = device, dtype
         self._ready: dict[str, Inferencer] = {}
-        self._lock = threading.Lock()
+        self._loading, self._looking, self._running = threading.Lock(), threading.Lock(), threading.Lock()
 
     def load(self, label: str) -> Inferencer:
         """The model of that label.
@@ -101,7 +102,7 @@ class Engine:
         """
         if label not in self.choices:
             raise ConfigError(f"no model is called '{label}' here")
-        with self._lock:
+        with self._loading:
             inferencer = self._ready.pop(label, None)
             if inferencer is None:
                 choice = self.choices[label]
@@ -150,7 +151,16 @@ class Engine:
             megabytes = path.stat().st_size / 1e6
             if megabytes > self.limits.megabytes:
                 raise DataError(f"'{path}' has {megabytes:.3g} MB; at most {self.limits.megabytes:g} MB are taken here")
-            height, width = image_size(path)
+            try:
+                height, width = image_size(path)
+            except DataError as error:
+                if not isinstance(error.__context__, Image.DecompressionBombError):
+                    raise
+                # Pillow opens nothing that large; its text holds the number of pixels.
+                pixels = re.search(r'[0-9]+', str(error.__context__))
+                shown = f'{int(pixels[0]) / 1e6:.0f} megapixels' if pixels else 'too many pixels'
+                raise DataError(f"'{path}' has {shown}; at most {self.limits.megapixels:g} megapixels are taken here: "
+                                'scale it down, or use the command `mmweather`') from None
             if height * width > self.limits.megapixels * 1e6:
                 raise DataError(f"'{path}' has {width} x {height} pixels; at most {self.limits.megapixels:g} "
                                 'megapixels are taken here: scale it down, or use the command `mmweather`')
@@ -163,7 +173,7 @@ class Engine:
             DataError: it is too large, no picture or damaged.
         """
         self.check(path)
-        with _file_names(Path(path)):
+        with _file_names(Path(path)), self._looking:
             return shrink(read_image(path))
 
     def run(self, label: str, paths: Sequence[str | Path | None], score_thr: float = 0.3) -> Answer:
@@ -185,7 +195,7 @@ class Engine:
                 raise DataError(f'{_NAMES[name]}: choose a file first')
             self.check(path)
             files[name] = Path(path)
-        with _file_names(*files.values()), self._lock:
+        with _file_names(*files.values()), self._running:
             started = time.perf_counter()
             report = inferencer(files, dtype=self._dtype, score_thr=score_thr, show_progress=False)
             seconds = time.perf_counter() - started

@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from mmweather.apis.robustness.measure.measure import add_weather, main_metric, measure_robustness
-from mmweather.apis.robustness.measure.table import Robustness
 from PIL import Image
 
+from mmweather.apis.robustness.measure import add_weather, main_metric, measure_robustness
+from mmweather.apis.robustness.table import Robustness
 from mmweather.cli import main
 from mmweather.errors import CheckpointError, ConfigError, DataError
 from mmweather.weather import apply_weather
@@ -197,7 +197,7 @@ def test_a_stock_segmentor_loses_in_the_dark_and_a_rerun_measures_what_is_missin
     again = measure_robustness(config, weights, tmp_path / 'out', ['night', 'dust'], [1, 5])
     assert again.value('night', 1) == 77 and again.value('night', 5) == first.value('night', 5)
     assert again.weathers == ['night', 'dust'] and not math.isnan(again.value('dust', 5))
-    with pytest.raises(DataError, match='holds results of another seed; choose another folder'):
+    with pytest.raises(DataError, match='seed 0 instead of 1.*choose another folder'):
         measure_robustness(config, weights, tmp_path / 'out', ['night'], [1], seed=1)
 
 

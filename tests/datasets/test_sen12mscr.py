@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,7 @@ def test_prepare_copies_goes_on_and_refuses_leaks(tmp_path, capsys):
     for path in (kept, half, alien):
         path.parent.mkdir(parents=True, exist_ok=True)
     kept.write_bytes(file_of(source, 'archives', KEYS[0], 's1').read_bytes())
+    shutil.copystat(file_of(source, 'archives', KEYS[0], 's1'), kept)
     stamp = kept.stat().st_mtime_ns
     half.write_bytes(b'II')
     alien.touch()

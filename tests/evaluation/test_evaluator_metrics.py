@@ -201,13 +201,15 @@ def test_no_picture_is_an_error():
 
 def _one_rank(rank, folder):
     import torch.distributed as dist
+
+    from mmweather.compat.cpu_dist import leave_group
     dist.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     metric = METRICS.build(
         dict(type=RESTORATION, metrics='psnr_y', compare_input=False, csv_path=f'{folder}/values.csv'))
     # Three pictures on two processes: the second one sees picture 001 once more as padding.
     metric.process(None, [_sample(seed) for seed in ((1, 3) if rank == 0 else (2, 1))])
     torch.save(metric.evaluate(3), f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_group()
 
 
 def test_two_processes_give_what_one_gives(tmp_path):

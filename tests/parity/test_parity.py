@@ -1,4 +1,4 @@
-"""Every golden vector: the committed ones always, the whole ones where they are beside the repository."""
+"""Every committed golden vector; `tools/parity.py DIR` checks any other folder of vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from parity_compare import COMMITTED, METHODS, WHOLE, GoldenFolder, check_file
+from parity_compare import COMMITTED, METHODS, GoldenFolder, check_file
 
 # More than five seconds of one core.
 SLOW = (
@@ -22,13 +22,15 @@ ORDER_SENSITIVE = (
 )
 
 
-def cases(root: Path) -> Iterator[object]:
+def cases(root: Path) -> list[object]:
+    found = []
     for method in METHODS:
         for file in sorted(path.name for path in (root / method).glob('golden_*.npz')):
             name = f'{method}/{file}'
             marks = [pytest.mark.slow] if name.startswith(SLOW) else []
             for threads in (1, 2) if name.startswith(ORDER_SENSITIVE) else (1, ):
-                yield pytest.param(method, file, threads, marks=marks, id=f'{name[:-4]}-{threads}')
+                found.append(pytest.param(method, file, threads, marks=marks, id=f'{name[:-4]}-{threads}'))
+    return found
 
 
 @pytest.fixture
@@ -47,15 +49,6 @@ def assert_parity(root: Path, method: str, file: str) -> None:
 def test_committed_vectors(method, file, threads, set_threads):
     set_threads(threads)
     assert_parity(COMMITTED, method, file)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not WHOLE.is_dir(), reason='the whole golden vectors are not beside the repository '
-                    '(../shared/golden); the committed ones hold a sample of each array')
-@pytest.mark.parametrize('method, file, threads', cases(WHOLE))
-def test_whole_vectors(method, file, threads, set_threads):
-    set_threads(threads)
-    assert_parity(WHOLE, method, file)
 
 
 def test_every_method_has_vectors_of_every_check():

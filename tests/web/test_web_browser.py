@@ -77,7 +77,7 @@ def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
         yield first.split()[2], log
         # Ctrl-C is how the page is left: no traceback, no error, nothing stays behind.
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=120) == 130
         assert not list(folder.glob('mmweather-web-*'))
     finally:
         process.kill()

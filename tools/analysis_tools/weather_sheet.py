@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 
 from mmweather.errors import one_line_errors
-from mmweather.mini.satellite import draw_tile, true_colour
+from mmweather.mini.satellite import draw_tile
 from mmweather.mini.scene import draw_scene
 from mmweather.utils.images import read_image, write_image
 from mmweather.weather import WEATHERS, apply_weather
 from mmweather.weather.cloud import RGB
+from mmweather.weather.true_colour import true_colour
 
 SIZE = (200, 280)
 EDGE, HEAD = 4, 20

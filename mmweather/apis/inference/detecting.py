@@ -18,6 +18,7 @@ from ...utils.drawing import draw_boxes, palette_of
 from ...utils.images import read_image, write_image
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
+from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
 from .restoring import side_by_side
@@ -58,6 +59,7 @@ class Detecting:
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
         where = device_of(self.model)
+        check_step(self.model, self.memory_mend, data, pictures[0].shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, where), restoring(self.model):
             samples = self.model.test_step(data)
         return [self._outcome(picture, sample.cpu(), options)

@@ -17,9 +17,10 @@ from ...errors import DataError
 from ...utils.atomic import write_bytes
 from ...utils.drawing import Colour, draw_labels, palette_of
 from ...utils.images import read_image, write_image
-from ...utils.thermal import read_thermal
+from ...utils.thermal import check_counts, read_thermal
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
+from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
 from .restoring import side_by_side
@@ -83,6 +84,7 @@ class Segmenting:
         # Counts of 16 bits are often kept as floating point; 8 bits cannot be such counts.
         if wanted is not None and depth < wanted:
             raise DataError(f"'thermal' has {depth} bits a value, the model wants {wanted}: give the raw counts")
+        check_counts(array, "'thermal'")
         return array.astype(np.float32)
 
     def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
@@ -90,6 +92,7 @@ class Segmenting:
         packed = [self.pipeline(self._array(images)) for images in batch]
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
+        check_step(self.model, self.memory_mend, data, next(iter(batch[0].values())).shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
             samples = self.model.test_step(data)
         return [self._outcome(images, sample.cpu(), options) for images, sample in zip(batch, samples, strict=True)]

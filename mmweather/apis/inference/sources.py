@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ import numpy as np
 from ...errors import ConfigError, DataError
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
+from ...utils.runs import Record
 from ...utils.video import VideoWriter, is_video_file, open_video
-from ..restore_files import check_partners, find_partner
+from ..restore import in_memory
+from ..restore_files import as_path, check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
 from .report import Outcome, Report
@@ -43,9 +44,12 @@ def is_picture_or_video(path: Path) -> bool:
 
 def arrays_in(inputs: Any) -> list[Any] | None:
     """Inputs in memory as a list, or None where ``inputs`` names files alone."""
-    if isinstance(inputs, (np.ndarray, Mapping)):
+    def is_image(item: Any) -> bool:
+        return isinstance(item, Mapping) or in_memory(item) is not None
+
+    if is_image(inputs):
         return [inputs]
-    if isinstance(inputs, (list, tuple)) and any(isinstance(item, (np.ndarray, Mapping)) for item in inputs):
+    if isinstance(inputs, (list, tuple)) and any(map(is_image, inputs)):
         return list(inputs)
     return None
 
@@ -86,8 +90,8 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
 def _reader(task: Task, row: Mapping[str, Any]) -> Callable[[], Images]:
     def read() -> Images:
         return {
-            name: task.take(name, value) if isinstance(value, np.ndarray) else task.read(name, Path(os.fspath(value)))
-            for name, value in row.items()
+            name: task.read(name, as_path(value)) if array is None else task.take(name, array)
+            for name, value in row.items() for array in (in_memory(value), )
         }
 
     return read
@@ -154,7 +158,17 @@ class Video:
         if self.target is not None and self.target.exists() and self.target.samefile(file):
             raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
 
-    def run(self, options: Options, report: Report, max_frames: int | None = None) -> Iterator[Outcome]:
+    @property
+    def work(self) -> Work:
+        """The video as one work, for the record of results."""
+        files = [self.file]
+        for name, folder in self.partners.items():
+            with suppress(DataError):  # reported when the video is read
+                files.append(find_partner(folder, Path(self.file.stem), name, is_video_file))
+        return Work(self.file, dict, self.stem, self.target, inputs=tuple(files))
+
+    def run(self, options: Options, report: Report, max_frames: int | None = None,
+            record: Record | None = None) -> Iterator[Outcome]:
         """Go through the frames; a fault of one is a fault of the video.
 
         Raises:
@@ -177,9 +191,13 @@ class Video:
                 if writer is not None:
                     writer.write(side_by_side(outcome) if options.compare else outcome.shown)
                 yield outcome
+            if record is not None and self.target is not None:
+                record.begin(self.target, self.work.inputs)
             # The video comes last, when the block ends: its being there means that all is done.
             if self.stem is not None and boxes:
                 write_json(self.stem.with_name(f'{self.stem.name}.json'), boxes)
+        if record is not None and self.target is not None:
+            record.done(self.target, self.work.inputs)
 
     def _works(self, readers: Mapping[str, Any], max_frames: int | None) -> Iterator[Work]:
         frames = {name: iter(reader) for name, reader in readers.items()}

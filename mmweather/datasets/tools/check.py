@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ...errors import ConfigError, DataError
 from ...utils.atomic import write_json
+from ...utils.files import printable
 from ...utils.images import is_image_file, read_image
 from ...utils.rasters import Raster
 from ..leakage import innermost, leak_message, shared_by_loaders
@@ -124,7 +125,7 @@ class Report:
         """Findings as lines of text, and a last line that counts."""
         lines = []
         for finding in sorted(self.findings, key=lambda item: (item.kind, item.files)):
-            lines.append(f'{finding.kind:<11} {finding.detail}')
+            lines.append(printable(f'{finding.kind:<11} {finding.detail}'))
         counts: dict[str, int] = defaultdict(int)
         for finding in self.findings:
             counts[finding.kind] += 1
@@ -170,9 +171,11 @@ def groups_of_folder(root: str | Path) -> list[Group]:
 
 
 def _read_config(path: str | Path) -> Any:
-    from mmengine.config import Config
+    from mmweather.utils.config_file import read_config
     try:
-        return Config.fromfile(str(path))
+        return read_config(str(path))
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
         reason = ' '.join(str(error).split())
         raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
@@ -219,7 +222,7 @@ def _list(group: Group) -> Iterator[Finding]:
             yield Finding('folder', (folder, ), f"'{folder}' does not exist")
             continue
         for path in sorted(folder.iterdir()):
-            if path.is_dir() or not is_image_file(path):
+            if not is_image_file(path):
                 continue
             first = group.files[key].setdefault(path.stem, path)
             if first != path and len(group.folders) > 1:
@@ -263,7 +266,7 @@ def _sizes(group: Group, seen: Mapping[Path, Look]) -> Iterator[Finding]:
             told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
             yield Finding('size', tuple(sizes), f'{told} (width x height)', tuple(files))
             continue
-        headers = {str(path): seen[path].header for path in sizes if seen[path].header is not None}
+        headers = {str(path): header for path in sizes if (header := seen[path].header) is not None}
         if len(headers) > 1:
             from ..transforms.sentinel_loading import check_grids
             try:

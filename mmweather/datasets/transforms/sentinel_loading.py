@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ...errors import ConfigError, DataError
@@ -54,10 +57,17 @@ def check_bands(raster: Raster, bands: Sequence[str], path: str | Path) -> None:
                         f"{', '.join(bands)}; reorder them (gdal_translate -b)")
 
 
-def numbers_of(raster: Raster, path: str | Path, max_missing: float) -> np.ndarray:
+def numbers_of(raster: Raster, path: str | Path, max_missing: float,
+               report: Callable[[float], None] | None = None) -> np.ndarray:
     """The pixels, those without data filled with the mean of the others; the file's type where nothing is missing.
 
     Pixels are without data where they are not finite or equal the file's nodata value.
+
+    Args:
+        raster: what was read.
+        path: of the file, for the message.
+        max_missing: maximum share of pixels without data.
+        report: called with that share where it is not 0.
 
     Raises:
         DataError: more than ``max_missing`` of them are.
@@ -74,6 +84,8 @@ def numbers_of(raster: Raster, path: str | Path, max_missing: float) -> np.ndarr
     if share > max_missing or share == 1:
         raise DataError(f"'{path}': {share:.0%} of the values have no data (nan or nodata); leave the patch out "
                         '(quarantine), or raise max_missing')
+    if report is not None:
+        report(share)
     return fill_missing(np.where(missing, np.nan, pixels.astype(np.float32)))
 
 
@@ -173,6 +185,8 @@ class LoadSentinel(BaseTransform):
         self.cache_limit_mb = cache_limit_mb
         self._kept: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
         self._kept_bytes = 0
+        self._lacking: list[float] | None = None
+        self._reported = False
 
     def __getstate__(self) -> dict:
         # The pixels are left behind: pickling them to a worker costs more than reading them again.
@@ -186,7 +200,8 @@ class LoadSentinel(BaseTransform):
             check_bands(rasters[key], SAR if key == 'sar' else _BANDS[self.bands], path)
         if self.check_grid:
             check_grids(rasters, paths)
-        numbers = {key: numbers_of(raster, paths[key], self.max_missing) for key, raster in rasters.items()}
+        numbers = {key: numbers_of(raster, paths[key], self.max_missing, partial(self._note, paths[key]))
+                   for key, raster in rasters.items()}
         if self.bands == 'l2a':
             numbers.update({key: np.insert(array, _CIRRUS, 0, axis=-1) for key, array in numbers.items()
                             if key != 'sar'})
@@ -207,6 +222,15 @@ class LoadSentinel(BaseTransform):
             self._kept_bytes += size
         return numbers
 
+    def _note(self, path: str, share: float) -> None:
+        """Log the first file that lacks data; while many are read in a row, count them for one line at the end."""
+        if self._lacking is not None:
+            self._lacking.append(share)
+        elif not self._reported:
+            self._reported = True
+            print_log(f"LoadSentinel: '{path}' lacks {share:.2%} of its values (NaN or nodata), filled with the mean "
+                      'of its others; further files are filled without a line', 'current', logging.WARNING)
+
     def _paths(self, sample: Mapping[str, str]) -> dict[str, str]:
         for key in self.keys:
             if f'{key}_path' not in sample:
@@ -219,10 +243,19 @@ class LoadSentinel(BaseTransform):
         """Read the images of ``samples`` into the cache; does nothing without ``cache``."""
         if not self.cache:
             return
-        for sample in tqdm(list(samples), desc='reading', unit='patch', leave=False, disable=None):
-            if self._kept_bytes >= self.cache_limit_mb * 2**20:
-                return
-            self._read(self._paths(sample))
+        samples, self._lacking = list(samples), []
+        try:
+            for sample in tqdm(samples, desc='reading', unit='patch', leave=False, disable=None):
+                if self._kept_bytes >= self.cache_limit_mb * 2**20:
+                    break
+                self._read(self._paths(sample))
+            if self._lacking:
+                self._reported = True
+                print_log(f'LoadSentinel: {len(self._lacking)} of {len(samples) * len(self.keys)} files lack '
+                          f'{np.mean(self._lacking):.2%} of their values (NaN or nodata) in the mean, filled with the '
+                          'mean of their others', 'current', logging.WARNING)
+        finally:
+            self._lacking = None
 
     def transform(self, results: dict) -> dict:
         """Read the images of one sample."""

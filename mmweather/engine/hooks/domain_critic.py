@@ -12,6 +12,8 @@ from mmengine.dist import all_reduce_params, broadcast, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper, OptimWrapperDict, build_optim_wrapper
+from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 
 from ...errors import CheckpointError, ConfigError, DataError
@@ -217,7 +219,8 @@ class DomainCriticHook(Hook):
             self.build([feature.shape[1] for feature in features], features[0].device, self._runner.optim_wrapper)
             for hook in getattr(self._runner, 'hooks', ()):
                 if isinstance(hook, NonFiniteLossHook):
-                    hook.guard('domain critics', self.optim_wrapper)
+                    hook.guard('domain critics', self.optim_wrapper, self.critics)
+                    hook.check_start()
         for critic, feature, name in zip(self.critics, features, self.features, strict=True):
             least = getattr(critic, 'minimum', 1)
             if min(feature.shape[2:]) < least:
@@ -305,8 +308,8 @@ class DomainCriticHook(Hook):
         """Put the critics and their optimizer beside the segmentor."""
         if self.critics is not None:
             checkpoint[_KEY] = dict(
-                features=list(self.features), state_dict=self.critics.state_dict(),
-                optimizer=self.optim_wrapper.state_dict())
+                features=list(self.features), state_dict=weights_to_cpu(self.critics.state_dict()),
+                optimizer=apply_to(self.optim_wrapper.state_dict(), lambda x: hasattr(x, 'cpu'), lambda x: x.cpu()))
         elif self._resumed is not None:
             checkpoint[_KEY] = self._resumed
 

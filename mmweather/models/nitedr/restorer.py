@@ -47,6 +47,7 @@ class NiteDR(BaseEditModel):
         data_preprocessor: config; ``mmweather.ImageSetPreprocessor`` by default.
     """
 
+    training_only = ('fusion_loss', 'refinement_loss')
     inference_contract = InferenceContract(inputs=('img', 'ir'), multiple_of=1, minimum=1, tiling='approximate')
 
     def __init__(

@@ -40,6 +40,9 @@ class Restorer(BaseEditModel):
         data_preprocessor: config; :class:`ImageSetPreprocessor` by default.
     """
 
+    #: Children that a file of weights may leave out.
+    training_only: tuple[str, ...] = ('pixel_loss', )
+
     def __init__(
         self,
         generator: dict | None,

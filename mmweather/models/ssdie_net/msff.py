@@ -42,8 +42,10 @@ class CrossScaleAttention(nn.Module):
         """(B, channels, H, W) and (B, channels, H', W') to the shape of ``x``."""
         query, key, value = _tokens(self.query_conv(x)), _tokens(self.key_conv(y)), _tokens(self.value_conv(y))
         if query.device.type == 'cpu' and len(x) * query.shape[2] * key.shape[2] > _STORED_MAPS:
-            # The CPU's fused kernel wants one width; zeros add nothing to the scores, and the maps are not stored.
+            # The CPU's fused kernel wants one width, and dense rows; zeros add nothing to the scores, and the maps are
+            # not stored.
             query, key = (F.pad(t, (0, value.shape[-1] - t.shape[-1])) for t in (query, key))
+            value = value.contiguous()
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         return torch.addcmul(x, self.gamma.view(1, 1, 1, 1), mixed.squeeze(1).transpose(1, 2).reshape_as(x))
 

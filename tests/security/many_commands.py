@@ -1,0 +1,63 @@
+"""Runs commands of ``mmweather``, each in a process of its own that is forked after the slow imports.
+
+    python many_commands.py COMMANDS.json RESULTS.json
+
+A command is a list of arguments. A result is its exit status (negative: a signal), stdout and stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+LIMIT = 60
+
+
+def main(commands_file: str, results_file: str) -> None:
+    import mmweather.apis.adapters
+    import mmweather.apis.inferencer
+    import mmweather.registry  # noqa: F401
+    from mmweather import cli, get_model
+    get_model('ssdie-net')  # imports what the commands need
+    with open(commands_file) as file:
+        commands = json.load(file)
+    results = []
+    for words in commands:
+        with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
+            started = time.monotonic()
+            child = os.fork()
+            if child == 0:
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                signal.alarm(LIMIT)
+                before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                status = 1
+                try:
+                    status = cli.main(words)
+                except SystemExit as end:
+                    status = end.code
+                except BaseException:
+                    traceback.print_exc()
+                sys.stdout.flush()
+                sys.stderr.flush()
+                grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+                os.write(1, f'\nGREW {grown}\n'.encode())
+                os._exit(int(status or 0))
+            _, state = os.waitpid(child, 0)
+            out.seek(0)
+            err.seek(0)
+            shown, _, grown = out.read().rpartition('\nGREW ')
+            results.append(dict(status=os.waitstatus_to_exitcode(state), out=shown, err=err.read(),
+                                megabytes=int(grown or -1), seconds=time.monotonic() - started))
+    with open(results_file, 'w') as file:
+        json.dump(results, file)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
