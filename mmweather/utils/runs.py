@@ -152,9 +152,9 @@ class Record:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(ValueError):  # the last line of a killed run
+            with contextlib.suppress(ValueError, RecursionError):  # the last line of a killed run
                 entry = json.loads(line)
-                if isinstance(entry, dict) and 'file' in entry:
+                if isinstance(entry, dict) and isinstance(entry.get('file'), str):
                     self._entries[entry['file']] = entry
                 elif isinstance(entry, dict) and isinstance(entry.get('made_by'), dict):
                     self._makers[str(entry.get('key'))] = entry['made_by']

@@ -1,8 +1,9 @@
 """Runs commands of ``mmweather``, each in a process of its own that is forked after the slow imports.
 
-    python many_commands.py COMMANDS.json RESULTS.json
+    python many_commands.py COMMANDS.json RESULTS.json [SECONDS]
 
-A command is a list of arguments. A result is its exit status (negative: a signal), stdout and stderr.
+A command is a list of arguments. A result is its exit status (negative: a signal), stdout and stderr. Each may take
+some seconds (60), ended by SIGALRM, and 8 GB of addresses more than the imports.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import time
 import traceback
 
 LIMIT = 60
+MEMORY = 8 << 30
 
 
-def main(commands_file: str, results_file: str) -> None:
+def main(commands_file: str, results_file: str, limit: int = LIMIT) -> None:
     import mmweather.apis.adapters
     import mmweather.apis.inferencer
     import mmweather.registry  # noqa: F401
@@ -27,15 +29,19 @@ def main(commands_file: str, results_file: str) -> None:
     get_model('ssdie-net')  # imports what the commands need
     with open(commands_file) as file:
         commands = json.load(file)
+    with open('/proc/self/statm') as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
     results = []
     for words in commands:
-        with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
+        with (tempfile.TemporaryFile('w+', errors='replace') as out,
+              tempfile.TemporaryFile('w+', errors='replace') as err):
             started = time.monotonic()
             child = os.fork()
             if child == 0:
                 os.dup2(out.fileno(), 1)
                 os.dup2(err.fileno(), 2)
-                signal.alarm(LIMIT)
+                signal.alarm(limit)
+                resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, ) * 2)
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 status = 1
                 try:
@@ -60,4 +66,4 @@ def main(commands_file: str, results_file: str) -> None:
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))

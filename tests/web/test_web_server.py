@@ -105,6 +105,15 @@ def test_a_local_page_answers_to_local_names_alone(client, name, status):
     assert client.get('/config', headers={'host': name}).status_code == status
 
 
+@pytest.mark.parametrize('host', ['::1', '127.0.0.2', 'LOCALHOST', '0:0:0:0:0:0:0:1'])
+def test_every_local_address_is_guarded(host, stand_ins, tmp_path):
+    from starlette.testclient import TestClient
+    with TestClient(build_app(stand_ins, tmp_path / 'local', host)) as local:
+        names = {f'[{host}]:7860' if ':' in host else f'{host}:7860': 200, 'localhost': 200, 'evil.example': 400}
+        for name, status in names.items():
+            assert local.get('/config', headers={'host': name}).status_code == status, name
+
+
 def test_files_of_the_machine_are_not_served(client, tmp_path):
     (tmp_path / 'diary.txt').write_text('private words')
     for path in (tmp_path / 'diary.txt', '/etc/passwd', f'{tmp_path}/web/results/../../diary.txt'):
