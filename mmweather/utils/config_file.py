@@ -34,7 +34,7 @@ def read_config(path: str | os.PathLike[str]) -> Any:
         The :class:`mmengine.config.Config`.
 
     Raises:
-        ConfigError: a config in YAML or JSON asks for code.
+        ConfigError: a config in YAML or JSON asks for code, or one in Python ends the process.
         Exception: whatever MMEngine or the code of a ``.py`` config raises.
     """
     from mmengine.config import Config
@@ -43,7 +43,10 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     from ..compat.data_configs import without_code
 
     if Path(path).suffix == '.py':
-        return Config.fromfile(path)
+        try:
+            return Config.fromfile(path)
+        except SystemExit as end:
+            raise ConfigError(f"config '{path}' ends the process (sys.exit, status {end.code}); remove that") from end
     source = os.fspath(path)
     with without_code(source):
         config = Config.fromfile(path, import_custom_modules=False)

@@ -119,15 +119,16 @@ def pictures(folder: Path) -> Iterator[Case]:
 
 def names(folder: Path) -> Iterator[Case]:
     """Sound and broken pictures under odd names."""
+    sound = _saved(Image.new('RGB', (32, 24), 'red'), 'PNG')
     for number, name in enumerate([
             ' x.png', 'x .png', '-x.png', '--out.png', '*.png', '[a].png', '$(touch PWNED).png', "x'\".png", 'x;y.png',
             '..png', '.png', '.hidden.png', 'x.PNG', 'x.tar.png', '\u202egnp.x.png', 'ü\u0308\U0001f327.png',
             os.fsdecode(b'\xff\xfe.png'), 'x' * 251 + '.png', f'{ESCAPES}.png', '~.png', 'camera:0.png', '%s%n.png',
             'CON.png', '{0}.png']):
         for broken in (False, True):
-            file = picture(folder / f'{number}{broken}/in' / name)
-            if broken:
-                file.write_bytes(b'broken')
+            file = folder / f'{number}{broken}/in' / name
+            file.parent.mkdir(parents=True)
+            file.write_bytes(b'broken' if broken else sound)
             shown = ascii(name[:20])[1:-1].replace('|', '/')
             yield _all_readers('names', f'`{shown}`{" of a broken file" * broken}', file, file.parents[1], False)
 
@@ -378,7 +379,7 @@ def lists(folder: Path) -> Iterator[Case]:
 
 # Configs ----------------------------------------------------------------------------------------------------------
 
-_MODEL = "model = dict(type='mmweather.CleanNet', dim=8)\n"
+_MODEL = "model = dict(type='mmweather.CleanNet', dim=8, num_blocks=[1, 1, 1, 1])\n"
 
 
 def configs(folder: Path) -> Iterator[Case]:

@@ -76,6 +76,12 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
     return False
 
 
+def _heed_signals() -> None:
+    """Undo that the tests were started by ``nohup`` or in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """A command that runs.
 
@@ -112,7 +118,8 @@ def running(folder: Path, *words: object, command: list[str] | None = None, **en
     log = folder / f'log_{time.monotonic_ns()}.txt'
     with log.open('wb') as file:
         process = subprocess.Popen([*(command or COMMAND), *map(str, words)], stdout=file, stderr=subprocess.STDOUT,
-                                   cwd=folder, env={**ENVIRONMENT, **environment}, start_new_session=True)
+                                   cwd=folder, env={**ENVIRONMENT, **environment}, start_new_session=True,
+                                   preexec_fn=_heed_signals)
     try:
         yield Running(process, log)
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def end_of(result: Mapping[str, Any]) -> str:
         result: of ``tests/security/many_commands.py``.
     """
     status, text = result['status'], result['err']
-    if status == -14 or status == -9:
+    if -status in (signal.SIGALRM, signal.SIGXCPU):
         return 'hang'
     if status < 0 or 'out of memory' in text:
         return 'killed'
@@ -47,23 +48,28 @@ def end_of(result: Mapping[str, Any]) -> str:
     return 'one line' if status else 'done'
 
 
-def run_all(folder: Path, groups: Iterable[str], limit: int, every: int = 1) -> list[tuple[Any, str, dict[str, Any]]]:
+def run_all(folder: Path, groups: Iterable[str], limit: int, every: Mapping[str, int] | None = None,
+            leave_out: Sequence[str] = ()) -> list[tuple[Any, str, dict[str, Any]]]:
     """Build the broken files and run the commands on them.
 
     Args:
         folder: empty; for the files.
         groups: of ``tests/reliability/broken_kinds.py``.
-        limit: seconds of a command, after which it hangs.
-        every: take each n-th case only.
+        limit: seconds of the processor that a command may take, and a fifth of those by the clock.
+        every: group -> n, to take each n-th case only.
+        leave_out: names of commands.
 
     Returns:
         Case, name of the command and result of each run.
     """
     import broken_kinds
 
-    runs = [(case, name, words) for group in groups
-            for case in list(broken_kinds.GROUPS[group](folder / group.replace(' ', '_')))[::every]
-            for name, words in case.commands.items()]
+    cases = []
+    for group in groups:
+        every_case = list(broken_kinds.GROUPS[group](folder / group.replace(' ', '_')))
+        cases += every_case[::(every or {}).get(group, 1)]
+    runs = [(case, name, words) for case in cases for name, words in case.commands.items()
+            if name not in leave_out]
     (folder / 'commands.json').write_text(json.dumps([words for _, _, words in runs]))
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT), 'TMPDIR': str(folder)}
     subprocess.run([sys.executable, '-W', 'ignore', str(TESTS[1] / 'many_commands.py'), 'commands.json', 'results.json',
@@ -98,12 +104,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, metavar='FILE.md', help='also write the table there')
     parser.add_argument('--only', nargs='+', choices=broken_kinds.GROUPS, default=list(broken_kinds.GROUPS))
-    parser.add_argument('--limit', type=int, default=60, metavar='SECONDS', help='of a command (60)')
+    parser.add_argument('--limit', type=int, default=60, metavar='SECONDS', help='of the processor, for a command (60)')
     parser.add_argument('--every', type=int, default=1, metavar='N', help='each n-th kind only (1)')
     parser.add_argument('--details', action='store_true', help='also print how each command ended')
     args = parser.parse_args()
     with one_line_errors(), tempfile.TemporaryDirectory(prefix='broken-') as folder:
-        runs = run_all(Path(folder), args.only, args.limit, args.every)
+        runs = run_all(Path(folder), args.only, args.limit, dict.fromkeys(args.only, args.every))
         bad = 0
         for case, name, result in runs:
             end = end_of(result)
