@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from mmweather.errors import ConfigError
@@ -47,6 +49,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _left_in_folders(inputs: list[str]) -> Counter[str]:
+    """Endings of pictures that Pillow reads and a search in folders passes by, such as GIF."""
+    from PIL import Image
+
+    from mmweather.apis.inference.sources import is_picture_or_video
+
+    kinds = Image.registered_extensions()
+    return Counter(file.suffix.lower() for folder in map(Path, inputs) if folder.is_dir() for file in folder.rglob('*')
+                   if kinds.get(file.suffix.lower()) in Image.OPEN and not is_picture_or_video(file)
+                   and not file.name.startswith('.') and file.is_file())
+
+
 def infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     """Run a model on the inputs within ``--max-pixels``; see :func:`_infer`."""
     return with_pixel_limit(lambda given: _infer(given, task, **options))(args)
@@ -79,6 +93,8 @@ def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     if report.unrecorded:
         print(f'note: {len(report.unrecorded)} of those there already have no record of the model that made them; '
               '--overwrite makes them again')
+    for ending, count in sorted(_left_in_folders(args.input).items()):
+        print(f"note: {count} files ending in '{ending}' were left out of the folders; convert them to PNG")
     for label, reason in report.failed.items():
         print(printable(f'failed: {label}: {reason}'), file=sys.stderr)
     return 1 if report.failed else 0

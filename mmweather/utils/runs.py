@@ -240,10 +240,8 @@ class Record:
 
     def _is_cut(self) -> bool:
         with self.path.open('rb') as file:
-            if file.seek(0, os.SEEK_END) == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b'\n'
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+            return file.read() not in (b'', b'\n')
 
 
 def _difference(maker: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
@@ -359,12 +357,19 @@ def end_forks_with_parent() -> None:
         for name in ('SIGTERM', 'SIGHUP'):
             if callable(signal.getsignal(getattr(signal, name))):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
+        sys.excepthook = _quiet_about_the_parent
         if forking['parent']:
             prctl(_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != forking['parent']:  # it ended in between
                 os._exit(1)
 
     os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def _quiet_about_the_parent(kind: type[BaseException], *rest: Any) -> None:
+    """Hook of a worker: its thread that sends tensors prints no traceback where the parent has hung up."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, *rest)
 
 
 def end_with_launcher() -> None:
@@ -378,7 +383,6 @@ def _prctl() -> Callable[..., int] | None:
     if not sys.platform.startswith('linux'):
         return None
     import ctypes
-
     with contextlib.suppress(OSError, AttributeError):
         return ctypes.CDLL(None).prctl
     return None

@@ -208,3 +208,15 @@ def test_check_in_process_is_the_same(tmp_path):
     assert [finding.kind for finding in report.findings] == ['unreadable'] and report.quarantine() == ['a.png']
     with pytest.raises(OSError):
         read_json(tmp_path / 'a.png')
+
+
+def test_pictures_of_kinds_that_a_folder_search_passes_by_are_counted(tmp_path, capsys):
+    from mmweather.cli import main
+    picture(tmp_path / 'in/a.png')
+    for name in ('b.gif', 'deep/c.GIF', 'd.ico', '.hidden.gif'):
+        picture(tmp_path / 'in' / name)
+    (tmp_path / 'in/notes.txt').write_text('x')
+    assert main(['restore', str(tmp_path / 'in'), '--model', 'grey-world_dusty', '--out', str(tmp_path / 'out'),
+                 '--device', 'cpu']) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith('note: ')]
+    assert [line.split(' were')[0] for line in said] == ["note: 2 files ending in '.gif'", "note: 1 files ending in '.ico'"]
