@@ -219,4 +219,5 @@ def test_pictures_of_kinds_that_a_folder_search_passes_by_are_counted(tmp_path, 
     assert main(['restore', str(tmp_path / 'in'), '--model', 'grey-world_dusty', '--out', str(tmp_path / 'out'),
                  '--device', 'cpu']) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith('note: ')]
-    assert [line.split(' were')[0] for line in said] == ["note: 2 files ending in '.gif'", "note: 1 files ending in '.ico'"]
+    assert [line.split(' were')[0] for line in said] == ["note: 2 files ending in '.gif'",
+                                                         "note: 1 files ending in '.ico'"]

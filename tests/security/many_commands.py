@@ -63,8 +63,8 @@ def main(commands_file: str, results_file: str, limit: int = LIMIT) -> None:
             shown, _, grown = out.read().rpartition('\nGREW ')
             results.append(dict(status=os.waitstatus_to_exitcode(state), out=shown, err=err.read(),
                                 megabytes=int(grown or -1), seconds=time.monotonic() - started))
-    with open(results_file, 'w') as file:
-        json.dump(results, file)
+        with open(results_file, 'w') as file:  # what is there when this is stopped, too
+            json.dump(results, file)
 
 
 if __name__ == '__main__':
