@@ -108,10 +108,11 @@ def build_app(engine: Engine, folder: Path, host: str = '127.0.0.1', allowed_hos
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=sweeping)
     app.add_middleware(Door, visitors=visitors, hosts=allowed_hosts, root_path=root_path, max_bytes=max_bytes)
     if is_local(host) or allowed_hosts:
-        # Or a page elsewhere could give its own name this machine's address and read along. Of '[::1]:7860' Starlette
-        # sees '['; a name that somebody could redirect does not begin so.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[
-            *LOCAL_HOSTS, '[' if ':' in host else host, *allowed_hosts], www_redirect=False)
+        # Or a page elsewhere could give its own name this machine's address and read along. Of '[::1]:7860' releases of
+        # Starlette see '::1', '[::1]' or '['; a name that somebody could redirect does not begin so.
+        own = (host, '::1', '[::1]', '[') if ':' in host else (host, )
+        app.add_middleware(TrustedHostMiddleware, www_redirect=False, allowed_hosts=[
+            *LOCAL_HOSTS, *(own if is_local(host) else ()), *allowed_hosts])
     app.add_route(UPLOAD, take(max_bytes), methods=['POST'])
     app.add_route(PROGRESS, progress)
     theme = gradio.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])

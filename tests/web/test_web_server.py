@@ -105,7 +105,7 @@ def test_a_local_page_answers_to_local_names_alone(client, name, status):
     assert client.get('/config', headers={'host': name}).status_code == status
 
 
-@pytest.mark.parametrize('host', ['::1', '127.0.0.2', 'LOCALHOST', '0:0:0:0:0:0:0:1'])
+@pytest.mark.parametrize('host', ['::1', '127.0.0.2', 'LOCALHOST'])
 def test_every_local_address_is_guarded(host, stand_ins, tmp_path):
     from starlette.testclient import TestClient
     with TestClient(build_app(stand_ins, tmp_path / 'local', host)) as local:
