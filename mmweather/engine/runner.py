@@ -19,7 +19,7 @@ from ..compat.cpu_dist import leave_group
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
-from ..utils.checkpoint import load_checkpoint, load_into, same_shapes, unwrap_state_dict
+from ..utils.checkpoint import load_checkpoint, load_into, missing_parts, same_shapes, unwrap_state_dict
 from ..utils.finite import infinite_by_design
 from ..utils.runs import end_forks_with_parent, end_with_launcher
 from .build_errors import config_errors
@@ -109,6 +109,10 @@ class SafeRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = unwrap_state_dict(checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
+        lacking = missing_parts(model, state) if self._resume else []
+        if lacking:
+            raise CheckpointError(f"'{path}' holds no {' and no '.join(lacking)}, so the training cannot be resumed: "
+                                  'start from it with --cfg-options load_from=<path>')
         strict = strict or self._resume or self.strict_load
         load_into(model, state if strict else self._fitting(model, state, path), path, strict=strict)
         self._has_loaded = True

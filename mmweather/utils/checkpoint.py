@@ -19,6 +19,8 @@ from .download import local_file
 from .finite import float_tensors, not_finite, some
 
 _WRAPPERS = ('state_dict', 'params', 'model', 'params_ema', 'model_state_dict', 'net_g')
+# Keys of the critics of mmweather.DomainAdversarial, which only training needs.
+_CRITICS = 'critics.'
 _SHOWN = 5
 
 
@@ -113,7 +115,8 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
 
     Args:
         model: the network.
-        state: its state dict.
+        state: its state dict. The critics of ``mmweather.DomainAdversarial`` are passed over where the model has none;
+            parts that the model names as ``optional_parts`` keep their own weights where the state has none of them.
         source: file or origin, for the message.
         strict: missing and unexpected keys are errors. Shapes that differ always are.
 
@@ -125,7 +128,7 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
     if odd:
         raise CheckpointError(f'{source} does not fit {type(model).__name__}: names of entries are not text '
                               f'({_names(odd)}); save model.state_dict()')
-    state = _with_fitting_prefix(model, own, unwrap_state_dict(state))
+    state = _with_fitting_prefix(model, own, _fit_optional(model, own, unwrap_state_dict(state)))
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     both = [key for key in own if key in state and isinstance(own[key], Tensor)]
@@ -149,6 +152,20 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
         raise CheckpointError(f'{source} does not fit {type(model).__name__}: {"; ".join(problems)}; '
                               f'{_likely_mend(missing, unexpected, shapes, own, state)}')
     model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=strict)
+
+
+def missing_parts(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Return the ``optional_parts`` of a model that a state dict has nothing of."""
+    return [part for part in getattr(model, 'optional_parts', ())
+            if not any(str(key).startswith(f'{part}.') for key in state)]
+
+
+def _fit_optional(model: nn.Module, own: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    if not any(key.startswith(_CRITICS) for key in own):
+        rest = {key: value for key, value in state.items() if not key.startswith(_CRITICS)}
+        state = rest or state
+    lacking = tuple(f'{part}.' for part in missing_parts(model, state))
+    return {key: value for key, value in own.items() if key.startswith(lacking)} | state if lacking else state
 
 
 def same_shapes(state: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
