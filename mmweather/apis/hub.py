@@ -232,7 +232,7 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
         except MMWeatherError:
             raise
         except Exception as error:  # a config is code, so anything may be raised
-            from ..engine.config import refuse_cycle
+            from ..config.load import refuse_cycle
 
             refuse_cycle(path, error)
             reason = ' '.join(str(error).split()) or type(error).__name__
@@ -268,7 +268,7 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
         checkpoint = shipped_weights(name_or_config)
     from mmengine.registry import DefaultScope
 
-    from ..engine.build_errors import config_errors
+    from ..config.explain import config_errors
     from ..registry import MODELS
 
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):

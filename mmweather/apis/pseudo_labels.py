@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from ..engine.build_errors import config_errors
-from ..engine.config import load_config
+from ..config.explain import config_errors
+from ..config.load import load_config
 from ..errors import ConfigError, DataError
 from ..utils.atomic import write_json
 from ..utils.files import read_json

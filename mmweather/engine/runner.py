@@ -16,14 +16,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..compat.cpu_dist import leave_group
+from ..config.explain import config_errors
+from ..config.load import check_sections, default_work_dir, load_config
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
 from ..utils.checkpoint import load_checkpoint, load_into, missing_parts, same_shapes, unwrap_state_dict
 from ..utils.finite import infinite_by_design
 from ..utils.runs import end_forks_with_parent, end_with_launcher
-from .build_errors import config_errors
-from .config import check_sections, default_work_dir, load_config
 from .processes import Company, OneRun
 from .resume import find_resume_checkpoint
 
@@ -203,7 +203,6 @@ def train_config(args: argparse.Namespace) -> Config:
         CheckpointError: ``--resume`` names a file that is not there.
     """
     config = _configure(args, 'train')
-    _check_length(config)
     if args.amp:
         _use_amp(config)
     if args.auto_scale_lr:
@@ -217,13 +216,6 @@ def train_config(args: argparse.Namespace) -> Config:
     elif args.resume is not None:
         config.resume, config.load_from = True, _existing(args.resume, '--resume')
     return config
-
-
-def _check_length(config: Config) -> None:
-    for key in ('max_iters', 'max_epochs'):
-        length = config.train_cfg.get(key)
-        if isinstance(length, (int, float)) and length < 1:
-            raise ConfigError(f'train_cfg.{key} is {length}: nothing would be trained; give at least 1')
 
 
 def test_config(args: argparse.Namespace) -> Config:

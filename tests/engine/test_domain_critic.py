@@ -30,7 +30,9 @@ def config_of(folder, name, batch_size=4, iters=6, by_model=False, optimizer=Non
         own, hooks = dict(
             model=domain_toy.adversarial(**options),
             model_wrapper_cfg=dict(type='mmweather.DomainAdversarialDDP'),
-            optim_wrapper=dict(constructor='mmweather.DomainAdversarialOptim', critics=dict(optimizer=optimizer))), []
+            optim_wrapper=dict(
+                type='mmengine.OptimWrapper', optimizer=dict(type='mmengine.Adam', lr=0.01),
+                constructor='mmweather.DomainAdversarialOptim', critics=dict(optimizer=optimizer))), []
     return engine_toy.write_config(
         folder, name,
         custom_imports=dict(imports=['domain_toy'], allow_failed_imports=False),

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from ...engine.build_errors import config_errors
+from ...config.explain import config_errors
 from ...errors import ConfigError, DataError
 from ...registry import DATASETS
 

@@ -1,4 +1,4 @@
-"""Reading a config so that a mistake in it is found before the training starts, and is told in one line."""
+"""Read a config so that a mistake in it is found before the training starts, and is reported in one line."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         if isinstance(cause, ModuleNotFoundError):
             raise missing_toolbox(f"config '{path}' (custom_imports)", cause) from error
         refuse_cycle(path, error)
-        raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+        raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {first_line(error)}") from error
     check_top_level(config, str(path))
     if options:
         apply_options(config, options)
@@ -147,7 +147,9 @@ def check_values(config: Config) -> None:
     loop = config.get('train_cfg')
     for key in ('max_iters', 'max_epochs') if isinstance(loop, dict) else ():
         length = loop.get(key)
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+        if isinstance(length, (int, float)) and length < 1:
+            raise ConfigError(f'train_cfg.{key} is {length}: nothing would be trained; give at least 1')
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
             raise ConfigError(f'train_cfg.{key}: give a whole number of at least 1, got {length!r}')
 
 
@@ -182,7 +184,7 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
     try:
         config.merge_from_dict(dict(options))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f'--cfg-options {" ".join(options)}: {_first_line(error)}') from error
+        raise ConfigError(f'--cfg-options {" ".join(options)}: {first_line(error)}') from error
 
 
 def _check_option(config: Config, dotted: str) -> None:
@@ -249,21 +251,26 @@ def check_sections(config: Config, mode: str) -> None:
                 missing[0], keys, f'; {", ".join(group)} go together'))
 
 
-def parameters(target: Any) -> list[str]:
-    """Names that a class (its base classes included) or function takes by keyword."""
+def signature(target: Any) -> dict[str, inspect.Parameter]:
+    """Return what a class (its base classes included) or function takes by keyword, by name."""
     functions = [c.__init__ for c in inspect.getmro(target)] if inspect.isclass(target) else [target]
-    names: dict[str, None] = {}
+    found: dict[str, inspect.Parameter] = {}
     for function in functions:
         try:
-            signature = inspect.signature(function)
+            own = inspect.signature(function).parameters
         except (TypeError, ValueError):
             continue
-        for name, parameter in signature.parameters.items():
+        for name, parameter in own.items():
             if name != 'self' and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                names[name] = None
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+                found.setdefault(name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break  # what a base class takes cannot be reached
-    return list(names)
+    return found
+
+
+def parameters(target: Any) -> list[str]:
+    """Return the names of :func:`signature`."""
+    return list(signature(target))
 
 
 def default_work_dir(path: str | Path) -> str:
@@ -271,7 +278,8 @@ def default_work_dir(path: str | Path) -> str:
     return os.path.join('./work_dirs', Path(path).stem)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or the name of its type."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     lines = [line for line in str(text).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__
