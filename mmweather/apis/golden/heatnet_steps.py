@@ -87,7 +87,7 @@ def run_steps(folder: GoldenFolder, stem: str, steps: int, size: tuple[int, int]
     model.set_teacher(teacher)
     _no_dropout(model).train()
     wrapper = OptimWrapper(torch.optim.RMSprop(model.parameters(), lr=1e-4))
-    runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, param_schedulers=None)
     DomainCriticHook(features=FEATURES[:len(whole.critics)], published_certainty_mean=True,
                      in_channels=[critic.conv1.in_channels for critic in whole.critics], **options).before_run(runner)
     critics: Any = runner.model.critics.train()

@@ -53,6 +53,8 @@ class DomainCriticHook(Hook):
                 if isinstance(wrapper, AmpOptimWrapper) else {})
         runner.optim_wrapper = OptimWrapperDict(
             segmentor=wrapper, critics=critic_optimizer(whole.critics, self.optimizer, like))
+        if runner.param_schedulers is not None:  # the critics follow the segmentor's
+            runner.param_schedulers = {'segmentor': runner.param_schedulers, 'critics': []}
         runner.model = self._distributed(whole, runner.model) if is_model_wrapper(runner.model) else whole
 
     @staticmethod
@@ -83,3 +85,5 @@ class DomainCriticHook(Hook):
                                 strict=True):
             group.setdefault('initial_lr', fresh['initial_lr'])
         checkpoint['optimizer'] = {'segmentor': checkpoint['optimizer'], 'critics': found['optimizer']}
+        if 'param_schedulers' in checkpoint:
+            checkpoint['param_schedulers'] = {'segmentor': checkpoint['param_schedulers'], 'critics': []}

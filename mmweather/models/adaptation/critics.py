@@ -114,8 +114,9 @@ class DomainCritics(nn.ModuleList):
     """
 
     def __init__(self, options: CriticOptions, channels: Sequence[int]) -> None:
-        # The segmentor's random numbers must not depend on the critics.
+        # A function of the run's seed only; the segmentor's random numbers do not depend on the critics.
         with torch.random.fork_rng():
+            torch.manual_seed(torch.initial_seed())
             super().__init__(MODELS.build({'in_channels': count, **options.critic}) for count in channels)
         self.options, self.channels = options, tuple(channels)
         self.requires_grad_(False)
