@@ -42,7 +42,7 @@ def loader(**values):
     (dict(log_level='LOUD'), ('log_level', "'LOUD'", 'INFO')),
     (dict(custom_hooks=['name']), ('custom_hooks.0', "'name'")),
     (dict(custom_hooks='name'), ('custom_hooks', "'name'")),
-    (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=0)), ('train_cfg.max_iters', 'is 0: nothing would be trained')),
+    (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=0)), ('train_cfg.max_iters', 'is 0')),
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=-5)), ('train_cfg.max_iters', '-5')),
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters='9')), ('train_cfg.max_iters', "'9'")),
     (dict(train_dataloader='abc'), ('train_dataloader', "'abc'")),
