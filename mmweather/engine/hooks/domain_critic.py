@@ -18,7 +18,7 @@ _OLD_KEY = 'domain_critics'
 
 @HOOKS.register_module()
 class DomainCriticHook(Hook):
-    """Adapter that trains the config's segmentor as a :class:`~mmweather.models.adaptation.DomainAdversarial` model.
+    """Adapter that trains the segmentor of a config as the model ``mmweather.DomainAdversarial``.
 
     Before a training starts, the runner's model becomes the segmentor in ``mmweather.DomainAdversarial``, and its
     optimizer one of two. So a config gets critics by one entry of ``custom_hooks``; tests and inference see the
