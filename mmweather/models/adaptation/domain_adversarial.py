@@ -207,7 +207,16 @@ def _put_prefix_on(module: nn.Module, state: dict[str, Any], prefix: str, *_: An
 
 @MODEL_WRAPPERS.register_module()
 class DomainAdversarialDDP(MMDistributedDataParallel):
-    """Data-parallel wrapper of :class:`DomainAdversarial`, whose ``train_step`` chooses the optimizer."""
+    """Data-parallel wrapper of :class:`DomainAdversarial`, whose ``train_step`` chooses the optimizer.
+
+    Args:
+        module: the model.
+        broadcast_buffers: copy the first process's buffers to the others before each pass.
+        **kwargs: see MMEngine.
+    """
+
+    def __init__(self, module: nn.Module, broadcast_buffers: bool = False, **kwargs: Any) -> None:
+        super().__init__(module, broadcast_buffers=broadcast_buffers, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: Any) -> dict[str, Tensor]:
         """Train the half whose turn it is; see :meth:`DomainAdversarial.train_step`."""
