@@ -22,6 +22,7 @@ from pathlib import Path
 
 from .errors import ConfigError
 from .inputs import IMAGE, Input
+from .utils.text import one_line
 
 GROUP = 'mmweather.methods'
 TASKS = ('restore', 'detect', 'segment')
@@ -97,7 +98,7 @@ def plugin_methods() -> dict[str, Method]:
             method = entry.load()
             _check(method, found)
         except Exception as error:  # a plug-in is foreign code
-            reason = ' '.join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             warnings.warn(f"the method '{entry.name}' ({entry.value}) is left out: {reason}", stacklevel=2)
         else:
             found[method.name] = method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 from mmweather.errors import CheckpointError, ConfigError
 from mmweather.methods import Method, methods
 from mmweather.utils.checkpoint import load_into, unwrap_state_dict
+
+from ..utils.text import closest
 
 
 def _published() -> dict[str, Method]:
@@ -34,7 +35,7 @@ def _adapter(network: str) -> tuple:
     method, _, name = network.partition('/')
     if method in _published() and name in _adapters(method):
         return _adapters(method)[name]
-    near = difflib.get_close_matches(network, published_networks(), 3, 0.3) or published_networks()
+    near = closest(network, published_networks(), 3, 0.3) or published_networks()
     raise ConfigError(f"unknown published network '{network}': try {', '.join(near)}")
 
 

@@ -18,7 +18,9 @@ from ..methods import inputs as known_inputs
 from ..models.ops.contract import InferenceContract
 from ..models.ops.padding import padded_size
 from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
+from ..utils.arrays import tensor_to_uint8
 from ..utils.images import read_image
+from ..utils.text import plural
 from .memory import check_memory, smaller_tiles
 
 Image = Union[np.ndarray, PIL.Image.Image, Tensor, str, 'os.PathLike[str]']
@@ -212,7 +214,7 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
     else:
         row = list(images) if isinstance(images, (list, tuple)) else [images]
         if len(row) != len(names):
-            raise DataError(f'{len(row)} image(s) given, the model takes {len(names)}: {", ".join(names)}')
+            raise DataError(f'{plural(len(row), "image")} given, the model takes {len(names)}: {", ".join(names)}')
         given = dict(zip(names, row, strict=True))
     if set(names) != set(given):
         raise DataError(f"inputs {', '.join(sorted(given)) or 'none'} given, the model takes {', '.join(names)}")
@@ -277,7 +279,7 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 def _to_array(output: Tensor) -> np.ndarray:
     image = output.float()
     check_finite(image)
-    return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return tensor_to_uint8(image).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def check_finite(image: Tensor) -> None:

@@ -63,7 +63,7 @@ def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     from mmweather.apis.inference.sources import camera_index, is_picture_or_video
     from mmweather.apis.inferencer import Inferencer
     from mmweather.apis.restore_files import find_images
-    from mmweather.utils.files import printable
+    from mmweather.utils.text import printable
 
     inputs: Any = args.input[0] if len(args.input) == 1 else args.input
     if camera_index(inputs) is None:

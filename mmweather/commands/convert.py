@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..utils.text import plural
+
 HELP = 'convert a published checkpoint to our state dict'
 EXAMPLE = """mmweather convert nitedr/cleannet best_net_g.pth cleannet.safetensors
 mmweather convert nitedr/refinement fusion.pth refiner.safetensors
@@ -54,5 +56,5 @@ def run(args: argparse.Namespace) -> int:
     written = unwrap_state_dict(load_checkpoint(args.output))
     if written.keys() != state.keys() or not all(torch.equal(written[key], state[key]) for key in state):
         raise CheckpointError(f"'{args.output}': what was written differs from what was read; check the disk")
-    print(f'wrote {args.output}: {len(state)} tensors')
+    print(f'wrote {args.output}: {plural(len(state), "tensor")}')
     return 0

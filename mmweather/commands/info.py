@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MMWeatherError
+from ..utils.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,7 @@ def _multiply_adds(model: Any, task: Any, side: int) -> str:
             else:
                 model(images if task.name == 'restore' else images['img'], mode='tensor')
     except Exception as error:  # some operators have no shape-only version
-        return f"not countable: {' '.join(str(error).split())[:100]}"
+        return f"not countable: {one_line(error)[:100]}"
     return f'{_short(counter.get_total_flops() // 2)} at {side} x {side} (convolutions and matrix products)'
 
 

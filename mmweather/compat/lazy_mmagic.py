@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any, TypeGuard
 
 from ..errors import MissingToolboxError
+from ..utils.text import one_line
 from ._post_import import Execute, after_import, wrap_execution
 
 COLLECTING_PACKAGES = (
@@ -183,7 +184,7 @@ def _reason(name: str, culprit: str, error: Exception | None) -> str:
     """One line: the name, what it lacks, the mend."""
     hint = f'pip install {_PINS.get(culprit, culprit)}'
     if _installed(culprit):
-        detail = ' '.join(str(error).split())
+        detail = one_line(error)
         return f"'mmagic.{name}' needs '{culprit}' in a version that mmagic 1.2.0 can use ({detail}): {hint}"
     return f"'mmagic.{name}' needs '{culprit}', which is not installed: {hint}"
 

@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.runs import check_target
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import PairedImageDataset, read_stems, shorten
+from .paired import PairedImageDataset, read_stems
 from .tools.placing import check_source, place_files
 
 SPLITS = ('train', 'val', 'test')

@@ -13,8 +13,9 @@ from mmengine.logging import print_log
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import read_quarantine, shorten, warm_loaders
+from .paired import read_quarantine, warm_loaders
 from .sen12mscr_layout import Patches, describe, index_patches, read_splits, read_table, scene_of
 from .sen12mscr_splits import SPLITS
 

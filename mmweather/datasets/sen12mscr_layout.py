@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from ..utils.files import read_json, read_text
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import shorten
 from .sen12mscr_splits import SPLITS, published_splits
 
 SENSORS = ('s1', 's2', 's2_cloudy')

@@ -10,8 +10,8 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.files import finite_number, read_text
 from ..utils.images import is_image_file
+from ..utils.text import shorten
 from ..utils.voc import VOCObject
-from .paired import shorten
 from .paired_det import PairedDetDataset
 
 FIVE_CLASSES = ('person', 'bicycle', 'car', 'motorbike', 'bus')

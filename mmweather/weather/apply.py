@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DataError
+from ..utils.arrays import to_uint8
 from .cloud import RGB, Cloud, add_cloud, optical_depth, two_stream
 from .drops import streak_cover
 from .fog import centre_depth
@@ -82,7 +83,7 @@ def apply_weather(image: np.ndarray, weather: str, severity: int, seed: int = 0,
             raise DataError('depth holds negative numbers or NaN; give metres')
     rng = generator_of(scene, weather, seed)
     result = np.clip(_LAY[weather](scene, level, rng, metres, depth is not None), 0, 1)
-    return np.rint(result * 255).astype(np.uint8) if image.dtype == np.uint8 else result.astype(np.float32)
+    return to_uint8(result) if image.dtype == np.uint8 else result.astype(np.float32)
 
 
 def generator_of(image: np.ndarray, word: str, seed: int) -> np.random.Generator:
@@ -93,7 +94,7 @@ def generator_of(image: np.ndarray, word: str, seed: int) -> np.random.Generator
         word: what the numbers are for.
         seed: not negative.
     """
-    whole = image if image.dtype == np.uint8 else np.rint(image * 255).astype(np.uint8)
+    whole = image if image.dtype == np.uint8 else to_uint8(image)
     digest = hashlib.blake2b(whole.tobytes(), digest_size=8, person=str(whole.shape[:2]).encode()[:16]).digest()
     return np.random.default_rng([seed, *word.encode(), *digest])
 

@@ -114,8 +114,8 @@ def test_boxes_outside_empty_images_and_foreign_classes_are_counted_in_one_line_
     assert boxes == [[[0, 0, 20, 20], [50, 30, 60, 40]], [], [[0, 0, 1, 1]], [[3, 3, 9, 9]]]
     assert warned == [
         'VOCFog: 3 boxes of other classes left out (dog 2, cat 1)',
-        'VOCFog: 2 boxes cut at the edge of their image, 3 left out that lie outside or are empty',
-        'VOCFog: 1 annotations tell a size that the image does not have (d 40x60); the size of the image is taken']
+        'VOCFog: 2 boxes clipped to the image, 3 outside it or empty left out',
+        'VOCFog: 1 annotation gives a wrong image size (d 40x60); the size of the image is taken']
     assert len(VOCFog(str(tmp_path), filter_cfg=dict(filter_empty_gt=True))) == 3
     assert len(VOCFog(str(tmp_path), filter_cfg=dict(min_size=10))) == 3
     small = VOCFog(str(tmp_path), filter_cfg=dict(bbox_min_size=12))
@@ -157,7 +157,7 @@ def spoil(root: Path, kind: str) -> dict:
 
 @pytest.mark.parametrize('kind, text', [
     ('no clean', "no partner in .*JPEGImages.*street 03"), ('no fog', 'have no image in .*street 03'),
-    ('no xml', 'have no annotation in .*street 03'), ('size', r'differ in size: .*60x40.*60x41'),
+    ('no xml', '1 sample without an annotation in .*street 03'), ('size', r'differ in size: .*60x40.*60x41'),
     ('broken xml', 'street 03.xml'), ('binary xml', 'street 03.xml'), ('no bndbox', 'object 1: <bndbox> is missing'),
     ('broken image', 'street 03.jpg'), ('no folder', 'no such folder'), ('unknown stem', 'have no image in .*moon'),
 ])

@@ -67,8 +67,8 @@ def test_a_box_is_taken_from_polygons_and_a_crowd_from_what_is_one(tmp_path):
     assert [(one.box, one.difficult) for one in found.objects[1][1:]] == [
         ((3, 2, 9, 10), False), ((1, 2, 11, 10), False), ((1, 2, 11, 10), True)]
     assert list(found.odd.lines()) == [
-        '1 boxes taken from the polygons of the segmentation: 5',
-        '1 values of iscrowd other than 0 and 1 taken as 0: 6',
+        '1 box taken from the polygons of the segmentation: 5',
+        '1 value of iscrowd other than 0 and 1 taken as 0: 6',
         '2 annotations without an image left out: number 5, number 6']
 
 
@@ -77,7 +77,7 @@ def test_ids_that_stand_for_two_things(tmp_path):
                  annotations=[dict(GOOD, id=9, image_id=2)])
     found = read_coco(path)
     assert found.images == [(2, 'c.png')] and list(found.objects) == [2]
-    assert '1 image ids of several files left out: 1' in found.odd.lines()
+    assert '1 image id of several files left out: 1' in found.odd.lines()
     path = _coco(tmp_path / 'names.json', categories=[dict(id=1, name='bus')])
     with pytest.raises(DataError, match="category id 1 stands for 'car' and 'bus'"):
         read_coco(path)
@@ -137,7 +137,7 @@ def test_odd_voc_objects_are_reported_by_the_data_set_and_by_prepare(tmp_path, c
     dataset = VOCFog(str(tmp_path / 'fog'), metainfo=dict(classes=('car', )))
     assert [one['ignore_flag'] for one in dataset.get_data_info(0)['instances']] == [0]
     printed = capsys.readouterr()
-    assert '3 objects whose <difficult> is neither 0 nor 1' in caplog.text + printed.out + printed.err
+    assert '3 objects with <difficult> other than 0 or 1' in caplog.text + printed.out + printed.err
 
 
 def test_a_broken_file_leaves_no_folder(tmp_path, capsys):

@@ -28,6 +28,7 @@ from mmweather.models.nitedr.layers import (
     Upsample,
 )
 from mmweather.models.nitedr.vgg import PublishedVGG
+from mmweather.utils.arrays import tensor_to_uint8
 
 from .compare import GoldenFolder
 from .fill import fill_input, fill_state_dict
@@ -220,7 +221,7 @@ def check_colour(folder: GoldenFolder, reference: Arrays) -> Rows:
     yield 'rgb2ycrcb', colour.published_rgb_to_ycrcb(x), None
     picture = (_input('colour/u8', (12, 16, 3)) * 255).round() / 255
     planes = colour.eight_bit_ycrcb(picture.permute(2, 0, 1)[None])
-    yield 'cv2_ycrcb_u8', (planes[0].permute(1, 2, 0) * 255).round().to(torch.uint8), 0.0
+    yield 'cv2_ycrcb_u8', tensor_to_uint8(planes[0].permute(1, 2, 0)), 0.0
     yield 'cv2_ycrcb_norm', colour.to_signed(planes)[0], None
     visible, infrared = (_input(f'colour/{name}', (1, 3, 12, 16), signed=True) for name in 'vl')
     yield 'mix_cr', colour.mix_chroma(visible[:, 1:2], infrared[:, 1:2]), None

@@ -10,6 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ...errors import ConfigError
+from ...utils.arrays import side_by_side
 from ...utils.images import read_image, write_image
 from ..restore import as_array, bands_of, contract_of, read_mode, restore_batch
 from .loop import Images, Options
@@ -69,13 +70,13 @@ class Restoring:
         """``<stem>.png``, and with ``compare`` ``<stem>_compare.png``."""
         files = []
         if options.compare:
-            files.append(write_image(stem.with_name(f'{stem.name}_compare.png'), side_by_side(outcome)))
+            files.append(write_image(stem.with_name(f'{stem.name}_compare.png'), comparison(outcome)))
         return [*files, write_image(self.target(stem), outcome.restored)]
 
 
-def side_by_side(outcome: Outcome) -> np.ndarray:
-    """The given picture (and what came with it), and the result at its right."""
-    return np.concatenate((outcome.image, *outcome.companions, outcome.shown), axis=1)
+def comparison(outcome: Outcome) -> np.ndarray:
+    """Return the given image (and its auxiliary inputs) with the result at its right."""
+    return side_by_side((outcome.image, *outcome.companions, outcome.shown))
 
 
 class _TileBar:

@@ -15,13 +15,14 @@ from ...errors import ConfigError, DataError
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
 from ...utils.runs import Record
+from ...utils.text import plural
 from ...utils.video import VideoWriter, is_video_file, open_video
 from ..restore import in_memory
 from ..restore_files import as_path, check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
 from .report import Outcome, Report
-from .restoring import side_by_side
+from .restoring import comparison
 
 _CAMERA = re.compile(r'camera:(\d+)')
 
@@ -74,7 +75,7 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
     for name, given in partners.items():
         columns[name] = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(columns[name]) != len(items):
-            raise DataError(f"{len(columns[name])} '{name}' given for {len(items)} image(s); give as many")
+            raise DataError(f"{len(columns[name])} '{name}' given for {plural(len(items), 'image')}; give as many")
     works = []
     for index, item in enumerate(items):
         row = dict(item) if isinstance(item, Mapping) else {first: item}
@@ -189,7 +190,7 @@ class Video:
                 if outcome.detections is not None:
                     boxes.append(boxes_record(outcome))
                 if writer is not None:
-                    writer.write(side_by_side(outcome) if options.compare else outcome.shown)
+                    writer.write(comparison(outcome) if options.compare else outcome.shown)
                 yield outcome
             if record is not None and self.target is not None:
                 record.begin(self.target, self.work.inputs)

@@ -13,6 +13,7 @@ from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.files import read_npy
 from ...utils.images import open_picture, read_image
+from ...utils.text import reason
 from ...utils.thermal import DEPTHS, read_thermal
 
 
@@ -133,8 +134,7 @@ class LoadLabelMap(BaseTransform):
         except FileNotFoundError:
             raise DataError(f"no such label map: '{path}'; check the path") from None
         except Exception as error:  # noqa: BLE001  decoders raise many kinds
-            reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
-            raise DataError(f"label map '{path}' cannot be read ({reason}); copy it again") from error
+            raise DataError(f"label map '{path}' cannot be read ({reason(error)}); copy it again") from error
         if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
             label = label[0] if label.shape[0] == 1 else label[..., 0]
         whole = label.dtype.kind in 'iub' or (

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.rasters import Raster, read_raster
+from ...utils.text import plural
 from .sentinel import CLOUD_THRESHOLD, VH_FLOOR, cloud_shadow_mask, fill_missing, scale_optical, scale_radar
 
 L1C = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12')
@@ -50,7 +51,7 @@ def check_bands(raster: Raster, bands: Sequence[str], path: str | Path) -> None:
             mend = "if it is Level-2A, which has no B10, set bands='l2a' in mmweather.LoadSentinel"
         elif tuple(bands) == L2A and count == len(L1C):
             mend = "if it is Level-1C, set bands='l1c' in mmweather.LoadSentinel"
-        raise DataError(f"'{path}' has {count} band(s) instead of {len(bands)}; {mend}")
+        raise DataError(f"'{path}' has {plural(count, 'band')} instead of {len(bands)}; {mend}")
     named = [_plain(text) if text else None for text in raster.descriptions]
     if None not in named and named != list(bands):
         raise DataError(f"'{path}' has its bands in the order {', '.join(map(str, named))} instead of "

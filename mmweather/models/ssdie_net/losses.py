@@ -10,12 +10,10 @@ from torch import Tensor, nn
 
 from mmweather.models.losses.image import gram, logistic_loss
 from mmweather.models.ops.dark_channel import block_dark_channel
+from mmweather.models.semi_supervised.terms import PERCEPTUAL_LAYERS, STYLE_LAYERS
 from mmweather.registry import MODELS
 
 from .vgg import VGG19Features
-
-PERCEPTUAL_LAYERS = ('relu1_1', 'relu2_1', 'relu3_1', 'relu4_1', 'relu5_1')
-STYLE_LAYERS = ('relu2_2', 'relu3_4', 'relu4_4', 'relu5_2')
 
 
 @MODELS.register_module()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 
+from ..ops.initialisation import init_published
 from .backbone import DTFEDarknet
 from .neck import SelfCalibratedPAFPN
 from .restoration import RestorationHead
@@ -117,10 +118,5 @@ def published_initialisation(network: nn.Module) -> None:
     else keeps PyTorch's initialisation.  A deformable convolution's predictor that is to start at zero stays there.
     """
     from .layers import ModulatedDeformConv
-    kept = {id(m.conv_offset) for m in network.modules() if isinstance(m, ModulatedDeformConv) and m.zero_offsets}
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and id(module) not in kept:
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
+    init_published(network, skip=[m.conv_offset for m in network.modules()
+                                  if isinstance(m, ModulatedDeformConv) and m.zero_offsets])
