@@ -42,14 +42,15 @@ def test_json_that_is_none_is_one_line(raw, text, tmp_path):
 
 
 @pytest.mark.parametrize('odd, kind', [
-    (dict(bbox=[]), 'without a box'), (dict(bbox=None), 'without a box'), (dict(bbox=[1, 2, 3]), 'not four finite'),
+    (dict(bbox=[]), 'without a box'), (dict(bbox=None), 'without a box'),
+    (dict(bbox=[1, 2, 3]), 'other than four finite'),
     (dict(bbox=[1, 2, -3, 4]), 'without a positive'), (dict(bbox=[1, 2, 3, 0]), 'without a positive'),
-    (dict(bbox='wide'), 'not four finite'), (dict(bbox={'x': 1}), 'not four finite'),
-    (dict(bbox=[1, 2, True, 4]), 'not four finite'), (dict(bbox=[1e308, 0, 1e308, 4]), 'not four finite'),
-    (dict(bbox=[10**400, 0, 1, 4]), 'not four finite'), (dict(bbox=[[1], 0, 1, 4]), 'not four finite'),
-    (dict(image_id=99), 'images that are not listed'), (dict(image_id=[1]), 'without an image'),
-    (dict(image_id=None), 'without an image'), (dict(category_id=7), 'categories that are not listed'),
-    (dict(category_id={}), 'categories that are not listed'),
+    (dict(bbox='wide'), 'other than four finite'), (dict(bbox={'x': 1}), 'other than four finite'),
+    (dict(bbox=[1, 2, True, 4]), 'other than four finite'), (dict(bbox=[1e308, 0, 1e308, 4]), 'other than four finite'),
+    (dict(bbox=[10**400, 0, 1, 4]), 'other than four finite'), (dict(bbox=[[1], 0, 1, 4]), 'other than four finite'),
+    (dict(image_id=99), 'unknown image'), (dict(image_id=[1]), 'without an image'),
+    (dict(image_id=None), 'without an image'), (dict(category_id=7), 'unknown category'),
+    (dict(category_id={}), 'unknown category'),
 ])
 def test_odd_annotations_are_left_out_and_counted_by_their_ids(odd, kind, tmp_path):
     path = _coco(tmp_path / 'boxes.json', [dict(GOOD, id=41, **odd), dict(GOOD, id=42, **odd)])
