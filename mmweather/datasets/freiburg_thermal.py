@@ -49,7 +49,7 @@ class FreiburgThermal(BaseSegDataset):
         domains: which of ``'day'`` and ``'night'``.
         part: of the training split, ``'train'`` or ``'val'`` (every ``holdout_every``-th frame of a domain); None
             takes all. With ``'val'`` by night there are labels only if ``labelled`` says so.
-        holdout_every: one frame out of so many is held out.
+        holdout_every: hold out every n-th frame.
         labelled: domains whose training frames have label files.
         label_folder: their folder, beside ``fl_rgb``; a mapping where it depends on the domain, as
             ``dict(day='fl_rgb_labels', night='teacher_labels')``.

@@ -186,7 +186,7 @@ class PairedImageDataset(BaseDataset):
         unknown = set(stems) - every_stem
         if unknown:
             raise DataError(f"split file '{self.ann_file}' names {shorten(unknown)}, of which no image exists in "
-                            f"{shorten(self.data_prefix.values())}; mend the list")
+                            f"{shorten(self.data_prefix.values())}; fix the list")
         return stems
 
     def _held(self, stems: list[str]) -> list[str]:
@@ -212,7 +212,7 @@ class PairedImageDataset(BaseDataset):
         try:
             return set(self.select(set().union(*map(list_images, self.data_prefix.values()))))
         except DataError:
-            return set()  # told where the files are loaded, if they are
+            return set()  # reported where the files are loaded, if they are
 
     def _skipped(self, files: Mapping[str, Mapping[str, Path]]) -> set[str]:
         if not self.quarantine:

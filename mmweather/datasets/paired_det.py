@@ -26,7 +26,7 @@ _LEAST_SIDE = 1.0
 
 
 class _Tally:
-    """What was mended while the annotations were read; told in one line each."""
+    """Corrections to the annotations, one log line each."""
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()
@@ -63,7 +63,7 @@ class PairedDetDataset(XMLDataset):
     A sample is mmdet's: ``img_path``, ``img_id`` (the stem), ``xml_path``, ``height``, ``width``, ``instances``; and
     ``<key>_path`` for each companion of ``data_prefix``.  Boxes are x1, y1, x2, y2 in pixels.  They are cut at the
     edges of the image; empty ones are dropped; boxes of classes that ``metainfo`` lacks are left out.  Each of these
-    is counted and told in one line.  Objects marked difficult get mmdet's ``ignore_flag``: they are not trained on,
+    is counted and reported in one line.  Objects marked difficult get mmdet's ``ignore_flag``: they are not trained on,
     and the evaluation counts them neither as found nor as missed.
 
     Heads of the image files are read when the set is initialised, to compare sizes before a training begins.
@@ -180,8 +180,8 @@ class PairedDetDataset(XMLDataset):
         for stem in tqdm(stems, desc='annotations', unit='image', leave=False, disable=None):
             sizes = {path: image_size(path) for path in (images[stem], *(files[stem] for files in partners.values()))}
             if len(set(sizes.values())) > 1:
-                told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items())
-                raise DataError(f'images of one sample differ in size: {told} (width x height); bring them to one '
+                shown = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items())
+                raise DataError(f'images of one sample differ in size: {shown} (width x height); bring them to one '
                                 'size, or leave the sample out by ann_file')
             size = sizes[images[stem]]
             told_size, objects = self._read(annotations[stem])
@@ -272,7 +272,7 @@ class BoxListDataset(PairedDetDataset):
                 path = path[:-len(box)].rstrip()
             if not path or re.search(r'\s-?\d[\d.,-]*$', path):
                 raise DataError(f"list '{self.ann_file}', line {number}: want 'path x1,y1,x2,y2,number ...', got "
-                                f'{line.strip()[:80]!r}; mend the line')
+                                f'{line.strip()[:80]!r}; fix the line')
             objects = []
             for box in boxes:
                 *corners, index = box.split(',')

@@ -77,7 +77,7 @@ class MFDataset(BaseSegDataset):
                       if files is not None and name not in files]
             if absent:
                 raise DataError(f"'{self.ann_file}' names '{name}', of which no file exists in {', '.join(absent)}; "
-                                'add it or mend the list')
+                                'add it or fix the list')
             sample = dict(img_path=str(images[name]), thermal_path=str(images[name]), domain=domain, sample_key=name,
                           label_map=mapping, reduce_zero_label=False, seg_fields=[])
             if own is not None:
@@ -164,7 +164,7 @@ class TranslatedLabels(BaseSegDataset):
         split: as ``'training'``.
         translation: class of each id; those of Vistas by default (:mod:`mmweather.datasets.label_maps` has more).
         image_folder: relative to the split.
-        label_folder: likewise.
+        label_folder: see above.
         **kwargs: of mmseg's ``BaseSegDataset``.
 
     Raises:

@@ -131,7 +131,7 @@ class FusionMetrics(PerImageMetric):
     def protocol(self) -> str:
         """Sources, grey conversion, rounding and averaging, one line a metric."""
         shared = (f"  all: 8-bit grey (0.2989 R + 0.5870 G + 0.1140 B, rounded), sources '{self.visible}' and "
-                  f"'{self.infrared}', toolkit defects {'kept' if self.published else 'mended'}, mean of the values "
+                  f"'{self.infrared}', toolkit defects {'kept' if self.published else 'fixed'}, mean of the values "
                   'per picture')
         return '\n'.join([shared, *(f'  {m}: {FUSION_METRICS[m].protocol}' for m in self.metrics)])
 

@@ -115,7 +115,7 @@ def make_mini(root: str | Path,
     """Write the mini sets under ``root``.
 
     ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``; ``rice1``
-    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` likewise with ``mask``; ``sen12ms-cr`` becomes
+    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` the same with ``mask``; ``sen12ms-cr`` becomes
     ``root/sen12mscr/ROIs*_{s1,s2,s2_cloudy}/...tif``, left out with one line where rasterio is missing; ``voc-fog``
     becomes ``root/voc_fog``, see :mod:`~mmweather.datasets.tools.fog_set`; ``sand-dust`` becomes
     ``root/sand_dust/{train/clean,train/dust,test,reference}/NNN.{png,jpg}``.  Pictures depend on (seed, split, index,

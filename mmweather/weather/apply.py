@@ -1,4 +1,4 @@
-"""Weather on demand: one call lays fog, rain, night, dust or cloud of a severity from 1 to 5 on any colour picture.
+"""Weather on demand: one call adds fog, rain, night, dust or cloud of a severity from 1 to 5 to any colour picture.
 
 What a severity means is in :mod:`~mmweather.weather.severity`.  The result is a function of the picture, the depth,
 the severity and the seed alone; file names, the order of pictures and the number of processes do not matter.
@@ -52,7 +52,7 @@ def stand_in_depth(height: int, width: int) -> np.ndarray:
 
 def apply_weather(image: np.ndarray, weather: str, severity: int, seed: int = 0,
                   depth: np.ndarray | None = None) -> np.ndarray:
-    """Lay weather on a picture.
+    """Apply weather to a picture.
 
     Args:
         image: (H, W, 3) RGB of at least one pixel; uint8, or floating in [0, 1].

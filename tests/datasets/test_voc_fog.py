@@ -36,14 +36,14 @@ def save(path: Path, image: np.ndarray) -> None:
     path.write_bytes(encode_image(image, path.suffix))
 
 
-def write_sample(root: Path, split: str, name: str, objects, size=(40, 60), folder='VOC2007-FOG', told=None) -> None:
+def write_sample(root: Path, split: str, name: str, objects, size=(40, 60), folder='VOC2007-FOG', given=None) -> None:
     stem = Path(name).stem
     picture = np.random.default_rng(len(stem)).integers(0, 256, (*size, 3), dtype=np.uint8)
     save(root / split / 'JPEGImages' / name, picture)
     save(root / split / folder / name, picture // 2 + 60)
     path = root / split / 'Annotations' / f'{stem}.xml'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(format_voc(name, told or size, [VOCObject(*one) for one in objects]))
+    path.write_bytes(format_voc(name, given or size, [VOCObject(*one) for one in objects]))
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_boxes_outside_empty_images_and_foreign_classes_are_counted_in_one_line_
         ('car', (30, 20, 10, 30)), ('dog', (1, 1, 9, 9)), ('dog', (1, 1, 9, 9)), ('cat', (1, 1, 9, 9))])
     write_sample(tmp_path, 'train', 'b.png', [])
     write_sample(tmp_path, 'train', 'c.png', [('person', (0, 0, 1, 1))], size=(1, 1))
-    write_sample(tmp_path, 'train', 'd.png', [('bus', (3, 3, 9, 9))], told=(60, 40))
+    write_sample(tmp_path, 'train', 'd.png', [('bus', (3, 3, 9, 9))], given=(60, 40))
     found = VOCFog(str(tmp_path))
     boxes = [[one['bbox'] for one in found.get_data_info(index)['instances']] for index in range(4)]
     assert boxes == [[[0, 0, 20, 20], [50, 30, 60, 40]], [], [[0, 0, 1, 1]], [[3, 3, 9, 9]]]

@@ -36,10 +36,10 @@ class LoadImages(BaseTransform):
     Args:
         keys: which images to read.
         modes: ``{key: 'rgb' | 'grey3' | 'grey'}`` (see :func:`mmweather.utils.images.read_image`; ``'grey'`` is one
-            channel); unless told, ``ir`` is ``'grey3'``, ``mask`` is ``'grey'`` and everything else ``'rgb'``.
+            channel); by default ``ir`` is ``'grey3'``, ``mask`` is ``'grey'`` and everything else ``'rgb'``.
         same_size: raise where sizes differ.
         cache: keep decoded images in memory.
-        cache_limit_mb: stop adding to the cache beyond so many MiB; later images are decoded each time.
+        cache_limit_mb: stop adding to the cache beyond this number of MiB; later images are decoded each time.
 
     Raises:
         DataError: a file cannot be read, or two sizes differ.

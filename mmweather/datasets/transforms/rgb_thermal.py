@@ -103,7 +103,7 @@ class LoadLabelMap(BaseTransform):
             if strange:
                 listed = sorted(mapping)
                 raise DataError(f"label map '{path}' holds {', '.join(map(str, strange[:5]))}, which the data set does "
-                                f'not list (ids {listed[0]} to {listed[-1]}); mend the labels or the list (datasets/'
+                                f'not list (ids {listed[0]} to {listed[-1]}); fix the labels or the list (datasets/'
                                 'label_maps.py)')
             table = np.zeros(int(max(mapping)) + 1, np.uint8)
             for old, new in mapping.items():
@@ -213,7 +213,7 @@ class DropModality(BaseTransform):
     Args:
         prob: probability of blanking anything; which of the two is even.
         height: least and greatest height of the rectangle in pixels.
-        width: likewise.
+        width: see above.
         neutral: what is written, which is 0 after the preprocessor's scaling.
     """
 
