@@ -4,7 +4,7 @@
     python benchmarks/memory.py --size 3840x2160 --tile auto --small
     python benchmarks/memory.py --size 512x512 --tile none
 
-The image is random, the weights are seeded. The tiles of an image have one size and the output is laid out before
+The image is random, the weights are seeded. The tiles of an image have one size and the output is allocated before
 the first one, so the peak after two tiles is that of the whole; the time of the whole is then extrapolated. The peak
 is that of the process on a CPU (resident set, libraries included) and that of PyTorch's allocator on a GPU.
 """

@@ -150,7 +150,7 @@ block = Block()
 sys.meta_path.insert(0, block)
 import mmweather.registry as registry
 from mmweather.errors import MissingToolboxError
-# The mends may have put finders before ours.
+# The fixes may have put finders before ours.
 sys.meta_path.remove(block)
 sys.meta_path.insert(0, block)
 children = {{child.name: child for child in vars(registry).values() if isinstance(child, registry.LazyRegistry)}}
@@ -445,3 +445,47 @@ def test_the_search_for_doubles_finds_them(tmp_path, monkeypatch, line, idea):
     path = tmp_path / 'module.py'
     path.write_text(line + '\n')
     assert [found for found, _ in doubles(path)] == ([idea] if idea else [])
+
+
+# Plain words --------------------------------------------------------------------------------------------------
+
+# Written with character classes, so that this file does not match.
+OLD_WORDS = re.compile(
+    r'\b(?:men[d](?:s|ed|ing)?|tol[d]|like[w]ise|les[t]|la[y]s?|lai[d]|put righ[t]|at the fewes[t]|no less than thi[s]|'
+    r's[o] many)\b|\bi[s] no (?!longer\b|more\b|less\b|way\b)\w+ of\b', re.IGNORECASE)
+LEFT = {'mmweather': 98, 'configs': 20, 'tests': 7}
+"""Old words that remain in each top-level folder or file. Lower a number when you remove some; never raise it."""
+
+
+@functools.cache
+def old_words() -> dict[str, list[str]]:
+    """Top-level folder or file -> places of old words."""
+    found: dict[str, list[str]] = {}
+    for path in own_files():
+        if path.suffix in ('.py', '.md', '.toml', '.yml', '.yaml', '.html'):
+            name = path.relative_to(ROOT)
+            lines = path.read_text(encoding='utf-8').splitlines()
+            found.setdefault(name.parts[0], []).extend(
+                f'{name}:{number}: {word}' for number, line in enumerate(lines, 1) for word in OLD_WORDS.findall(line))
+    return found
+
+
+def test_old_words_only_become_fewer():
+    found = old_words()
+    more = {name: places for name, places in found.items() if len(places) > LEFT.get(name, 0)}
+    assert not more, 'write fix, report, also, otherwise, apply or add, at least, every n-th, not found'
+
+
+@pytest.mark.parametrize('room', [
+    'mmweather/evaluation', 'mmweather/weather', 'mmweather/mini', 'docs', 'tests/evaluation', 'tests/weather',
+    'tests/mini', 'tests/datasets'])
+def test_a_finished_room_has_no_old_words(room):
+    places = old_words()[room.split('/')[0]]
+    assert not [place for place in places if place.startswith(f'{room}/')]
+
+
+def test_the_search_for_old_words_finds_them():
+    text = ('Men' 'd it; he tol' 'd us, like' 'wise; les' 't rain la' 'ys fog; lai' 'd on, put righ' 't, s' 'o many. '
+            "'x' i" 's no name of a model.')
+    assert len(OLD_WORDS.findall(text)) == 9
+    assert not OLD_WORDS.findall('recommended layout, player, at least, no longer, is no longer of use, delay, lesser')
