@@ -156,10 +156,10 @@ def spoil(root: Path, kind: str) -> dict:
 
 
 @pytest.mark.parametrize('kind, text', [
-    ('no clean', "no partner in .*JPEGImages.*street 03"), ('no fog', 'have no image in .*street 03'),
+    ('no clean', "without a matching file in .*JPEGImages.*street 03"), ('no fog', 'without an image in .*street 03'),
     ('no xml', '1 sample without an annotation in .*street 03'), ('size', r'differ in size: .*60x40.*60x41'),
     ('broken xml', 'street 03.xml'), ('binary xml', 'street 03.xml'), ('no bndbox', 'object 1: <bndbox> is missing'),
-    ('broken image', 'street 03.jpg'), ('no folder', 'no such folder'), ('unknown stem', 'have no image in .*moon'),
+    ('broken image', 'street 03.jpg'), ('no folder', 'no such folder'), ('unknown stem', 'without an image in .*moon'),
 ])
 def test_broken_sets_are_one_line_that_names_the_file(root, kind, text):
     options = spoil(root, kind)
