@@ -16,15 +16,36 @@ import functools
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import ConfigError
 from .inputs import IMAGE, Input
 
 GROUP = 'mmweather.methods'
 TASKS = ('restore', 'detect', 'segment')
+
+
+def _call(network: Any, *inputs: Any) -> Any:
+    return network(*inputs)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A published network and ours.
+
+    Args:
+        build: (published state dict, constructor arguments that override what the shapes show) to our network, not
+            loaded yet, and the state dict under our keys.
+        to_published: state dict of our network to the published keys; None where there is no way back.
+        call: runs our network on the published inputs and gives the published outputs.
+    """
+
+    build: Callable[..., tuple[Any, Mapping[str, Any]]]
+    to_published: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    call: Callable[..., Any] = _call
 
 
 @dataclass(frozen=True)
@@ -40,8 +61,8 @@ class Method:
         inputs: what its models take, the image first.
         registered: registry (as in ``MODELS.name``) -> module -> names that the module registers there. A module that
             begins with a dot is relative to ``package``.
-        adapters: module with ``NETWORKS``, the adapters of published state dicts, relative to ``package``; None where
-            nothing is published.
+        adapters: module with ``NETWORKS``, name of a published network -> :class:`Adapter`, relative to ``package``;
+            None where nothing is published.
         baseline: name of the config that stands for the method, with the paper's schedule.
         index: folder of ``package`` with ``configs/<name>/metafile.yml`` and weights; None for methods of this package,
             which share one folder.
