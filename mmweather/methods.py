@@ -26,6 +26,11 @@ from .inputs import IMAGE, Input
 
 GROUP = 'mmweather.methods'
 TASKS = ('restore', 'detect', 'segment')
+#: Keywords of :class:`mmweather.Inferencer` and options of the commands, which an input cannot have as its name.
+RESERVED = frozenset((
+    'bands', 'batch_size', 'checkpoint', 'compare', 'device', 'draw', 'dtype', 'help', 'input', 'inputs', 'keep',
+    'max_frames', 'max_pixels', 'model', 'nodata', 'offset', 'out', 'out_dir', 'overlap', 'overwrite', 'plan', 'report',
+    'scale', 'scene_options', 'score_thr', 'self', 'show_progress', 'tile', 'vh_floor'))
 
 
 def _call(network: Any, *inputs: Any) -> Any:
@@ -130,13 +135,22 @@ def methods() -> dict[str, Method]:
     return {**own_methods(), **plugin_methods()}
 
 
-def inputs() -> dict[str, Input]:
-    """Return every kind of input by name, the image first."""
+def inputs(task: str | None = None) -> dict[str, Input]:
+    """Return the kinds of input by name, the image first.
+
+    Args:
+        task: only those of methods with this task; None for all.
+    """
     found = {IMAGE.name: IMAGE}
     for method in methods().values():
-        for item in method.inputs:
+        for item in method.inputs if task is None or task in method.tasks else ():
             found.setdefault(item.name, item)
     return found
+
+
+def input_of(name: str) -> Input:
+    """Return the kind of input of that name; where no method has it, colour images."""
+    return inputs().get(name) or Input(name, name.capitalize(), 'colour images')
 
 
 def _check(method: object, found: Mapping[str, Method]) -> None:
@@ -147,3 +161,6 @@ def _check(method: object, found: Mapping[str, Method]) -> None:
     unknown = set(method.tasks) - set(TASKS)
     if unknown or not method.tasks:
         raise ConfigError(f"tasks must be of {', '.join(TASKS)}, got {', '.join(method.tasks) or 'none'}")
+    for item in method.inputs:
+        if item.name in RESERVED:
+            raise ConfigError(f"the input name '{item.name}' is an option of the commands; rename the input")
