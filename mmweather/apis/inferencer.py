@@ -24,8 +24,6 @@ from .inference.restoring import Restoring
 from .restore import pick_device
 from .restore_files import find_images, folder_of, plan_jobs, works_of
 
-TASKS = ('restore', 'detect', 'segment')
-
 
 def task_of(model: nn.Module, config: Config | None = None) -> Task:
     """What a model does: a detector of mmdet detects, a segmentor of mmseg segments, others restore.

@@ -125,7 +125,7 @@ class Engine:
         inferencer = self.load(label)
         words = [_TASKS[inferencer.task]]
         if len(inferencer.inputs) > 1:
-            words.append(f"Takes two pictures of one size: {' and '.join(self.inputs(label)).lower()}.")
+            words.append(f"Takes two images of one size: {' and '.join(self.inputs(label)).lower()}.")
         if inferencer.classes:
             shown = ', '.join(inferencer.classes[:12])
             words.append(f"Classes: {shown}{' and more' if len(inferencer.classes) > 12 else ''}.")

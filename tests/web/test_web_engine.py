@@ -114,7 +114,7 @@ def test_a_second_picture_is_asked_for_where_the_model_takes_one(tmp_path, model
     page = Engine(models, 'cpu')
     label = models[1].label
     assert page.inputs(label) == ['Image', 'Infrared image']
-    assert 'picture and infrared picture' in page.describe(label)
+    assert 'image and infrared image' in page.describe(label)
     with pytest.raises(DataError, match='Infrared image: choose a file first'):
         page.run(label, [picture, None])
     with pytest.raises(DataError, match='Image: choose a file first'):
