@@ -114,18 +114,16 @@ def to_published(state: StateDict) -> dict[str, Tensor]:
 
 
 def network_options(state: StateDict) -> dict[str, Any]:
-    """Constructor arguments of :class:`~mmweather.models.togethernet.network.TogetherNetwork` from published shapes.
+    """Constructor arguments of :class:`~mmweather.models.togethernet.detector.TogetherNet` from published shapes.
 
     Raises:
         CheckpointError: keys that every TogetherNet has are missing.
     """
     prefix = 'backbone.backbone.dark2.1.m.'
     try:
-        return dict(
-            num_classes=state['head.cls_preds.0.weight'].shape[0],
-            widen_factor=state['backbone.backbone.stem.conv.conv.weight'].shape[0] / 64,
-            deepen_factor=len({key[len(prefix):].split('.')[0] for key in state if key.startswith(prefix)}) / 3,
-        )
+        depth = len({key[len(prefix):].split('.')[0] for key in state if key.startswith(prefix)}) / 3
+        width = state['backbone.backbone.stem.conv.conv.weight'].shape[0] / 64
+        return dict(num_classes=state['head.cls_preds.0.weight'].shape[0], arch=(depth, width))
     except KeyError as error:
         raise CheckpointError(f'the state dict has no key {error}: not a TogetherNet checkpoint') from None
 
@@ -133,7 +131,7 @@ def network_options(state: StateDict) -> dict[str, Any]:
 def _build_network(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     from mmweather.registry import MODELS
     # By name, so that a missing mmdet is reported in one line.
-    network = MODELS.build({'type': 'mmweather.TogetherNetwork', **network_options(state), **options})
+    network = MODELS.build({'type': 'mmweather.TogetherNet', **network_options(state), **options})
     return network, convert(state)
 
 
@@ -149,8 +147,27 @@ def _publish_deform(state: StateDict) -> dict[str, Tensor]:
     return {f'deform.{key}': value for key, value in _split_predictors(state).items()}
 
 
+def published_outputs(detector: nn.Module, img: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Outputs of the published network.
+
+    Args:
+        detector: :class:`~mmweather.models.togethernet.detector.TogetherNet`.
+        img: foggy images (B, 3, H, W), RGB normalised with ImageNet's mean and deviation; H and W multiples of 32. (The
+            published code needs 128 or more.)
+
+    Returns:
+        Raw maps (B, 5 + classes, H / s, W / s) for s = 8, 16, 32 with channels x, y, w, h, objectness, classes; and the
+        restored image (B, 3, H, W) in the space of ``img``.
+    """
+    network: Any = detector
+    features = network.backbone(img)
+    maps = [torch.cat((box, objectness, classes), 1)
+            for classes, box, objectness in zip(*network.bbox_head(network.neck(features)), strict=True)]
+    return maps, network.restoration_head(features)
+
+
 #: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'togethernet_s_nc5': Adapter(_build_network, to_published),
+    'togethernet_s_nc5': Adapter(_build_network, to_published, published_outputs),
     'deform_small': Adapter(_build_deform, _publish_deform),
 }
