@@ -33,7 +33,6 @@ COMMANDS: dict[str, str] = {
     'export': 'export',
     'run': 'run',
     'convert': 'convert',
-    'golden': 'golden',
 }
 
 

@@ -89,7 +89,7 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == f'mmweather {__version__}'
 
 
-@pytest.mark.parametrize('typed, guess', [('golde', "did you mean 'golden'?"), ('RESTORE', "did you mean 'restore'?"),
+@pytest.mark.parametrize('typed, guess', [('restor', "did you mean 'restore'?"), ('RESTORE', "did you mean 'restore'?"),
                                           ('zzzz', None)])
 def test_an_unknown_command_is_one_line_and_status_2(typed, guess):
     done = command(typed)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..methods import inputs as known_inputs
+from ..methods import input_of
 from ..models.ops.contract import InferenceContract
 from ..models.ops.padding import padded_size
 from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
@@ -257,19 +257,13 @@ def as_array(name: str, image: Image) -> np.ndarray:
     if found is None:
         if not isinstance(image, (str, os.PathLike)):
             raise DataError(f"'{name}' must be a file, an array, a PIL image or a tensor, got {type(image).__name__}")
-        return read_image(os.fspath(image), mode=read_mode(name))
+        return read_image(os.fspath(image), mode=input_of(name).image_mode)
     image = found
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"'{name}' must be uint8 (H, W, 3) RGB or (H, W), got {image.dtype} {image.shape}; "
                         'scale to 0..255, round and cast')
     return array
-
-
-def read_mode(name: str) -> str:
-    """Return how :func:`~mmweather.utils.images.read_image` reads an input of that name."""
-    record = known_inputs().get(name)
-    return record.mode if record is not None and record.mode in ('rgb', 'grey3') else 'rgb'
 
 
 def _to_tensor(array: np.ndarray) -> Tensor:

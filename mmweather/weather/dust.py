@@ -147,18 +147,3 @@ def retinex(image: np.ndarray, sigma: float = 25.0) -> np.ndarray:
     low, high = ratio.min((0, 1)), ratio.max((0, 1))
     scale = np.where(high > low, 255 / np.maximum(high - low, 1e-12), 0)
     return ((ratio - low) * scale).clip(0, 255).astype(np.uint8)
-
-
-def dark_channel(image: np.ndarray, size: int = 15, luma: bool = False) -> np.ndarray:
-    """Dark channel with a sliding window (He et al., 2009).
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        size: side of the window in pixels.
-        luma: the least luma of the window in place of the least channel.
-
-    Returns:
-        uint8 (H, W).
-    """
-    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if luma else image.min(-1)
-    return cv2.erode(plane, np.ones((size, size), np.uint8))

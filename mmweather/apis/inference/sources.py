@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ...errors import ConfigError, DataError
+from ...methods import input_of
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
 from ...utils.runs import Record
@@ -151,8 +152,9 @@ class Video:
 
     def __init__(self, file: Path, stem: Path | None, task: Task, model: str, partners: Mapping[str, Any]) -> None:
         check_partners(task.inputs, model, partners)
-        if 'thermal' in task.inputs:
-            raise ConfigError(f'{model} takes thermal pictures with their counts, which videos do not keep')
+        for item in map(input_of, task.inputs):
+            if item.mode == 'counts':
+                raise ConfigError(f'{model} takes {item.name} images with their counts, which videos do not keep')
         self.file, self.stem, self.task = file, stem, task
         self.partners = {name: Path(folder) for name, folder in partners.items()}
         self.target = None if stem is None else stem.with_name(f'{stem.name}.mp4')
@@ -212,7 +214,7 @@ class Video:
                 raise DataError(f"'{self.file}' and its partner differ in length: '{ended[0]}' ends after {number} "
                                 'frames')
             yield Work(f'{self.file.name}#{number}', _reader(self.task, {
-                name: _grey(frame) if name == 'ir' else frame for name, frame in row.items()}))
+                name: _grey(frame) if input_of(name).mode == 'grey3' else frame for name, frame in row.items()}))
             number += 1
 
 
