@@ -20,7 +20,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..errors import INSTALL_HINTS, ConfigError, MissingToolboxError, MMWeatherError, explain
-from .load import check_values, first_line, nearest, parameters, signature, suggest
+from ..utils.text import did_you_mean, nearest
+from .load import check_values, first_line, parameters, signature
 
 _UNKNOWN = re.compile(r"(?:^|')Failed to get ([\w.]+)|^'?\"?([\w.]+) is not in the ")
 _UNEXPECTED = re.compile(r"(?:([\w.<>]+)\(\) )?got an unexpected keyword argument '(\w+)'")
@@ -154,7 +155,7 @@ def _explain(error: Exception, config: Config) -> MMWeatherError | None:
         first = re.findall(r"'(\w+)'", match.group(2))
         given = [str(key) for key in part.args if key != 'type' and key not in parameters(target)]
         return ConfigError(f'{where or name}: {name} needs {match.group(2)}'
-                           + suggest(first[0] if first else '', given, '; add it'))
+                           + did_you_mean(first[0] if first else '', given, '; add it'))
     missing = explain(error) if isinstance(error, (OSError, ImportError)) else None
     kind = '' if isinstance(error, (ValueError, AssertionError)) and text else f'{type(error).__name__}: '
     return ConfigError(f'{where or name}: {name} refuses its values: {missing or kind + text}{_shown(part, target)}')
@@ -235,7 +236,8 @@ def _unexpected(function: str, keyword: str, part: _Part | None, config: Config)
     name = getattr(target, '__name__', str(target))
     known = [p for p in parameters(target) if p not in ('self', 'args', 'kwargs')]
     shown = ', '.join(known[:_SHOWN]) + (', ...' if len(known) > _SHOWN else '')
-    return ConfigError(f"{where}: {name} has no parameter '{keyword}'" + suggest(keyword, known, f'; it takes {shown}'))
+    hint = did_you_mean(keyword, known, f'; it takes {shown}')
+    return ConfigError(f"{where}: {name} has no parameter '{keyword}'{hint}")
 
 
 def _is_call_of(function: str, target: Any) -> bool:

@@ -15,6 +15,8 @@ from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmweather.utils.config_file import innermost
+
 from ..compat.cpu_dist import leave_group
 from ..config.explain import config_errors
 from ..config.load import check_sections, default_work_dir, load_config
@@ -288,10 +290,8 @@ def _use_tta(config: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if config.get(key) is None:
             raise ConfigError(f"--tta: the config has no '{key}'; add it, or leave --tta out")
-    dataset = config.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = config.tta_pipeline
+    for dataset in innermost(config.test_dataloader.dataset):
+        dataset.pipeline = config.tta_pipeline
     config.model = ConfigDict(**config.tta_model, module=config.model)
 
 

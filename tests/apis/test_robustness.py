@@ -13,10 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from mmweather.apis.robustness.measure.measure import add_weather, main_metric, measure_robustness
-from mmweather.apis.robustness.measure.table import Robustness
 from PIL import Image
 
+from mmweather.apis.robustness.measure import add_weather, main_metric, measure_robustness
+from mmweather.apis.robustness.table import Robustness
 from mmweather.cli import main
 from mmweather.errors import CheckpointError, ConfigError, DataError
 from mmweather.weather import apply_weather

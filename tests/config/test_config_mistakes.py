@@ -1,4 +1,4 @@
-"""Mistakes in a config are told in one line that names the key and the nearest right name."""
+"""Mistakes in a config are reported in one line that names the key and the nearest right name."""
 
 import sys
 import warnings
