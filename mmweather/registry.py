@@ -40,7 +40,14 @@ _SHARED: dict[str, dict[str, tuple[str, ...]]] = {
             'AdversarialTerm', 'CriticObjective'),
         'mmweather.models.preprocessors.rgb_thermal': ('RGBThermalPreprocessor', ),
         'mmweather.models.restorers.classical': ('GreyWorld', 'DarkChannelPrior'),
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarial', ),
         'mmweather.models.adaptation.two_stream': ('TwoStreamBackbone', ),
+    },
+    'model_wrapper': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialDDP', ),
+    },
+    'optimizer wrapper constructor': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialOptim', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),

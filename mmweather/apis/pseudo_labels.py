@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from ..engine.build_errors import config_errors
-from ..engine.config import load_config
+from ..config.explain import config_errors
+from ..config.load import load_config
 from ..errors import ConfigError, DataError
+from ..utils.arrays import tensor_to_uint8
 from ..utils.atomic import write_json
 from ..utils.files import read_json
 from ..utils.images import write_image
@@ -46,7 +47,8 @@ def _part(config: Config, key: str, path: str | Path) -> Any:
     return config[key]
 
 
-def _claim(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool, overwrite: bool) -> None:
+def _refuse_mixed_labels(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool,
+                         overwrite: bool) -> None:
     """Note whose labels these are; refuse to mix them with those of another."""
     try:
         notes = read_json(note) if note.is_file() else {}
@@ -155,7 +157,7 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
     model = get_model(teacher, checkpoint, where)
     own = {'teacher': Path(checkpoint).name, 'sha256': hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),
            'certainty': certainty, 'config': _digest_of(teacher)}
-    _claim(Path(dataset.data_root) / f'{labels}.json', domains, own,
+    _refuse_mixed_labels(Path(dataset.data_root) / f'{labels}.json', domains, own,
            any(companion(image, labels).is_file() for image in images), overwrite)
     pending = [i for i, there in enumerate(whole) if overwrite or not there]
     for i in pending:  # what is left of another teacher must not look like this one's after an interruption
@@ -166,7 +168,6 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
     for batch in tqdm(loader, desc=labels, unit='image', disable=not progress):
         for path, classes, certain in judge(batch):
             if certainty:
-                level = (certain.clamp(0, 1) * 255).round().to(torch.uint8)
-                write_image(companion(path, certainty), level.cpu().numpy())
+                write_image(companion(path, certainty), tensor_to_uint8(certain).cpu().numpy())
             write_image(companion(path, labels), classes.to(torch.uint8).cpu().numpy())
     return {'written': len(pending), 'kept': len(images) - len(pending)}

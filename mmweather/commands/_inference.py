@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmweather.errors import ConfigError
+from mmweather.inputs import Input
+from mmweather.methods import inputs
 
 from ._pixels import add_pixel_argument, with_pixel_limit
 
@@ -28,6 +30,30 @@ def add_model_arguments(parser: argparse.ArgumentParser, results: str) -> None:
     parser.add_argument('--checkpoint', metavar='FILE',
                         help='weights: .pth or .safetensors (those in the package: mmweather list --weights)')
     parser.add_argument('--out', required=True, metavar='DIR', help=f'folder for the results: {results}')
+
+
+def add_input_arguments(parser: argparse.ArgumentParser, task: str, scenes: Any = None) -> None:
+    """Add an option for every further input of the methods with a task, plug-ins included.
+
+    Args:
+        parser: of the command.
+        task: of :data:`mmweather.methods.TASKS`.
+        scenes: group for the inputs that belong to scenes; None where there are none.
+    """
+    for name, item in _further(task).items():
+        group = scenes if scenes is not None and item.mode == 'bands' else parser
+        group.add_argument(f'--{name}', metavar='DIR',
+                           help=f'{item.help}; a folder with the same stems, or a file for one image')
+
+
+def given_inputs(args: argparse.Namespace, task: str) -> dict[str, str]:
+    """Return the folders or files that were given for the options of :func:`add_input_arguments`."""
+    return {name: value for name in _further(task) if (value := getattr(args, name)) is not None}
+
+
+def _further(task: str) -> dict[str, Input]:
+    _, *others = inputs(task).items()
+    return dict(others)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, again: str) -> None:
@@ -72,12 +98,12 @@ def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
     Args:
         args: parsed arguments of the command.
         task: what the model must do.
-        options: of :meth:`mmweather.Inferencer.stream`, beside those of :func:`add_run_arguments`.
+        options: of :meth:`mmweather.Inferencer.stream`, beside the inputs and those of :func:`add_run_arguments`.
     """
     from mmweather.apis.inference.sources import camera_index, is_picture_or_video
     from mmweather.apis.inferencer import Inferencer
     from mmweather.apis.restore_files import find_images
-    from mmweather.utils.files import printable
+    from mmweather.utils.text import printable
 
     inputs: Any = args.input[0] if len(args.input) == 1 else args.input
     if camera_index(inputs) is None:
@@ -87,7 +113,8 @@ def _infer(args: argparse.Namespace, task: str, **options: Any) -> int:
         raise ConfigError(f"--model {args.model}: {type(inferencer.model).__name__} cannot {task}; use "
                           f'`mmweather {inferencer.task}`')
     report = inferencer(inputs, args.out, dtype=args.dtype, batch_size=args.batch_size, compare=args.compare,
-                        overwrite=args.overwrite, max_frames=args.max_frames, keep=False, **options)
+                        overwrite=args.overwrite, max_frames=args.max_frames, keep=False,
+                        **given_inputs(args, task), **options)
     print(f'{len(report.done)} {_DONE[task]}, {len(report.skipped)} there already, {len(report.failed)} failed: '
           f'{args.out}')
     if report.unrecorded:

@@ -110,3 +110,18 @@ def _gives(registry: Any, scope: str, bare: str, importable: bool) -> bool:
     except (RuntimeError, ImportError):  # not registered; or its toolbox is missing, which is said when it is needed
         return bare in getattr(registry, 'names', list)()
     return callable(found) and not isinstance(found, ModuleType)
+
+
+def innermost(dataset: Mapping[str, Any], key: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield the configs of datasets inside wrappers such as SeededDataset, RepeatDataset or ConcatDataset.
+
+    Args:
+        dataset: config of a dataset or of a wrapper.
+        key: also stop at a wrapper that has this key.
+    """
+    inner = dataset.get('dataset', dataset.get('datasets'))
+    if inner is None or key in dataset:
+        yield dataset
+        return
+    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from innermost(one, key)

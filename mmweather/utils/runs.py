@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from ..errors import DataError, cannot_write
 from .atomic import remove_leftovers, write_json
 from .files import read_json
+from .text import cut
 
 _PDEATHSIG = 1  # of prctl(2)
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal
@@ -77,7 +78,7 @@ def claim(folder: str | Path, name: str, settings: Mapping[str, Any], remedy: st
             keys = {**settings, **found} if exact else settings
             changed = [key for key in keys if key not in loose and found.get(key) != settings.get(key)]
             if changed:
-                shown = ', '.join(f'{key} {_short(found.get(key))} instead of {_short(settings.get(key))}'
+                shown = ', '.join(f'{key} {cut(found.get(key))} instead of {cut(settings.get(key))}'
                                   for key in changed[:3])
                 raise DataError(f"'{folder}' holds results of other settings ({shown}); {remedy}")
         remove_leftovers(folder)
@@ -97,11 +98,6 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
     return found if isinstance(found, dict) else {}
-
-
-def _short(value: Any, length: int = 60) -> str:
-    text = str(value)
-    return text if len(text) <= length else f'{text[:length]}...'
 
 
 # What each result was made from -----------------------------------------------------------------------------------
@@ -256,7 +252,7 @@ def _difference(maker: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
         elif isinstance(new, str) and len(new) == _DIGEST:
             words.append(f'other {key}')
         else:
-            words.append(f'{key} {_short(old)} instead of {_short(new)}')
+            words.append(f'{key} {cut(old)} instead of {cut(new)}')
     return ', '.join(words[:3]) or 'other settings'
 
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ..utils.arrays import to_uint8
+
 DEPTH_CODES = ('gray', 'jet', 'rgb24')
 
 
@@ -74,7 +76,7 @@ def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float 
     scene = image / 255.0 if image.dtype == np.uint8 else image.astype(np.float64)
     transmission = np.exp(-air.beta * (depth.astype(np.float64) + nearest))[..., None]
     dusty = (scene * transmission + np.asarray(air.airlight) * (1 - transmission)) * 255
-    return np.clip(dusty if truncate else np.rint(dusty), 0, 255).astype(np.uint8)
+    return np.clip(dusty, 0, 255).astype(np.uint8) if truncate else to_uint8(dusty, 255)
 
 
 def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:

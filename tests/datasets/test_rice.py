@@ -100,7 +100,7 @@ def test_the_published_layout_keeps_its_test_images(tmp_path):
 def test_missing_partners_and_folders_are_named(tmp_path):
     root = draw(tmp_path)
     (root / 'label/7.png').unlink()
-    with pytest.raises(DataError, match="no partner in .*label.*: 7"):
+    with pytest.raises(DataError, match="without a matching file in .*label.*: 7"):
         RICE(data_root=str(root), split='all')
     with pytest.raises(DataError, match='mask'):
         RICE(data_root=str(root), split='all', keys=('img', 'gt', 'mask'))

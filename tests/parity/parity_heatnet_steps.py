@@ -79,19 +79,18 @@ def run_steps(folder: GoldenFolder, stem: str, steps: int, size: tuple[int, int]
     model.set_teacher(teacher)
     _no_dropout(model).train()
     wrapper = OptimWrapper(torch.optim.RMSprop(model.parameters(), lr=1e-4))
-    hook = DomainCriticHook(features=FEATURES[:len(whole.critics)], published_certainty_mean=True, **options)
-    hook.build([critic.conv1.in_channels for critic in whole.critics])
-    critics: Any = hook.critics
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, param_schedulers=None)
+    DomainCriticHook(features=FEATURES[:len(whole.critics)], published_certainty_mean=True,
+                     in_channels=[critic.conv1.in_channels for critic in whole.critics], **options).before_run(runner)
+    critics: Any = runner.model.critics.train()
     critics.load_state_dict(whole.critics.state_dict())
-    runner = SimpleNamespace(model=model, optim_wrapper=wrapper, iter=0, hooks=[hook])
-    hook.before_train(runner)
     logs, states = [], []
     for step in range(steps):
-        runner.iter = step
-        logs.append({'phase': f'train_{hook.phase(step)}'.replace('segmentation', 'seg')})
+        runner.model.message_hub.update_info('iter', step)
+        logs.append({'phase': f'train_{runner.model.phase(step)}'.replace('segmentation', 'seg')})
         logs[-1].update({name: value.item() for name, value in
-                         model.train_step(_batch(step, *size), wrapper).items()})
-        idle = wrapper if logs[-1]['phase'] == 'train_critic' else hook.optim_wrapper
+                         runner.model.train_step(_batch(step, *size), runner.optim_wrapper).items()})
+        idle = runner.optim_wrapper['segmentor' if logs[-1]['phase'] == 'train_critic' else 'critics']
         for state in idle.optimizer.state.values() if decay_idle else ():
             state['square_avg'].mul_(0.99)
         state = {f'trgb_segnet.{key}': value for key, value in network_keys(model.state_dict()).items()}
@@ -100,7 +99,6 @@ def run_steps(folder: GoldenFolder, stem: str, steps: int, size: tuple[int, int]
             state.update({f'teacher.{key}': value for key, value in teacher.state_dict().items()})
         states.append({key: torch.stack((value.double().sum(), value.double().abs().sum()))
                        for key, value in state.items()})
-    hook.after_train(runner)
     return logs, states
 
 

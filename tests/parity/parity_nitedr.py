@@ -26,6 +26,7 @@ from mmweather.models.nitedr.restorer import NiteDR
 from mmweather.models.ops.padding import pad_to_multiple
 from mmweather.models.ops.tiling import run_tiled
 from mmweather.registry import PARAM_SCHEDULERS
+from mmweather.utils.arrays import tensor_to_uint8
 
 CHOICES: dict[str, Any] = json.loads(FILE.read_text()) if FILE.is_file() else {}
 TINY = {'tiny/b2_32x40': 'cleannet_tiny_a', 'tiny/b1_24x32': 'cleannet_tiny_b'}
@@ -207,7 +208,7 @@ def check_colour(folder: GoldenFolder, reference: Arrays) -> Rows:
     yield 'rgb2ycrcb', colour.published_rgb_to_ycrcb(x), None
     picture = (_input('colour/u8', (12, 16, 3)) * 255).round() / 255
     planes = colour.eight_bit_ycrcb(picture.permute(2, 0, 1)[None])
-    yield 'cv2_ycrcb_u8', (planes[0].permute(1, 2, 0) * 255).round().to(torch.uint8), 0.0
+    yield 'cv2_ycrcb_u8', tensor_to_uint8(planes[0].permute(1, 2, 0)), 0.0
     yield 'cv2_ycrcb_norm', colour.to_signed(planes)[0], None
     visible, infrared = (_input(f'colour/{name}', (1, 3, 12, 16), signed=True) for name in 'vl')
     yield 'mix_cr', colour.mix_chroma(visible[:, 1:2], infrared[:, 1:2]), None

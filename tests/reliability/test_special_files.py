@@ -17,8 +17,9 @@ from mmweather.datasets.tools.fog_sources import find_sources, read_list
 from mmweather.datasets.tools.placing import place_files
 from mmweather.errors import DataError
 from mmweather.utils.coco import read_coco
-from mmweather.utils.files import check_regular, open_regular, printable, read_json, read_text
+from mmweather.utils.files import check_regular, open_regular, read_json, read_text
 from mmweather.utils.images import image_size, read_image, read_note
+from mmweather.utils.text import printable
 from mmweather.utils.thermal import read_thermal
 from mmweather.utils.video import open_video
 from mmweather.utils.voc import read_voc
@@ -88,7 +89,7 @@ def test_check_counts_them_and_finds_the_good_ones(tmp_path):
     picture(tmp_path / 'set/good.png')
     done = mmweather('check', tmp_path / 'set')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert '6 x unreadable' in done.stdout and '7 images checked, 6 finding(s)' in done.stdout
+    assert '6 x unreadable' in done.stdout and '7 images checked, 6 findings' in done.stdout
     for kind, word in (('fifo', 'named pipe'), ('endless', 'device'), ('socket', 'socket'), ('folder', 'folder'),
                        ('dangling', 'missing file')):
         assert any(f'{kind}.jpg' in line and word in line for line in done.stdout.splitlines())

@@ -10,7 +10,7 @@ import yaml
 
 from mmweather import cli
 from mmweather.apis.hub import index_root
-from mmweather.engine.config import load_config
+from mmweather.config.load import load_config
 from mmweather.engine.runner import train, train_parser
 from mmweather.errors import ConfigError, MMWeatherError
 from mmweather.utils.config_file import read_config

@@ -174,7 +174,7 @@ def test_other_machines_are_let_in_only_when_asked_for():
 def test_choosing_a_model_shows_what_it_needs(handlers):
     about, picture, partner, score, message = handlers.choose('detect')
     assert 'Finds and boxes' in about and '&lt;b&gt;sky' in about and message == ''
-    assert picture['label'] == 'Picture' and partner['visible'] is False and score['visible'] is True
+    assert picture['label'] == 'Image' and partner['visible'] is False and score['visible'] is True
     assert handlers.choose('segment')[3]['visible'] is False
 
 

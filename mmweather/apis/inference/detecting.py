@@ -21,7 +21,7 @@ from .loop import Images, Options
 from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
-from .restoring import side_by_side
+from .restoring import comparison
 
 
 class Detecting:
@@ -102,7 +102,7 @@ class Detecting:
     def write(self, outcome: Outcome, stem: Path, options: Options) -> list[Path]:
         """``<stem>.png`` with the boxes drawn, ``<stem>_restored.png``, ``<stem>_compare.png``, ``<stem>.json``."""
         pictures = {'': outcome.picture, '_restored': outcome.restored,
-                    '_compare': side_by_side(outcome) if options.compare else None}
+                    '_compare': comparison(outcome) if options.compare else None}
         files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
                  for ending, picture in pictures.items() if picture is not None]
         return [*files, write_json(self.target(stem), boxes_record(outcome))]

@@ -16,9 +16,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from tqdm import tqdm
 
-from ...datasets.leakage import innermost, refuse_leaking_config
-from ...engine.build_errors import config_errors
-from ...engine.config import check_sections, load_config
+from ...config.explain import config_errors
+from ...config.load import check_sections, load_config
+from ...datasets.leakage import refuse_leaking_config
 from ...engine.runner import build_runner
 from ...errors import CheckpointError, ConfigError, MMWeatherError
 from ...utils.atomic import write_bytes, write_json

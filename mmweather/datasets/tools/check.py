@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ...errors import ConfigError, DataError, MMWeatherError, one_line
+from ...errors import ConfigError, DataError, MMWeatherError
 from ...utils.atomic import write_json
-from ...utils.files import printable
+from ...utils.config_file import innermost
 from ...utils.images import is_image_file, read_image
 from ...utils.rasters import Raster
-from ..leakage import innermost, leak_message, shared_by_loaders
+from ...utils.text import one_line, plural, printable
+from ..leakage import leak_message, shared_by_loaders
 from ..sen12mscr_layout import find_layout
 from .fog_set import CLEAN, FOGGY
 
@@ -131,7 +132,7 @@ class Report:
             counts[finding.kind] += 1
         for kind, count in sorted(counts.items()):
             lines.append(f'{count} x {kind}: {MENDS[kind]}')
-        total = f'{len(self.findings)} finding(s)' if self.findings else 'no findings'
+        total = plural(len(self.findings), 'finding') if self.findings else 'no findings'
         return '\n'.join([*lines, f'{self.checked} images checked, {total}'])
 
 
@@ -177,8 +178,7 @@ def _read_config(path: str | Path) -> Any:
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
-        reason = ' '.join(str(error).split())
-        raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
+        raise ConfigError(f"config '{path}' cannot be read ({one_line(error)}); fix it or pass another") from error
 
 
 def groups_of_config(path: str | Path) -> list[Group]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from ..ops.initialisation import init_published
+
 
 def published_head(num_classes: int, in_channels: int, feat_channels: int, **options: Any) -> dict[str, Any]:
     """Config of mmdet's YOLOXHead with TogetherNet's losses, assignment and test settings.
@@ -41,10 +43,5 @@ def published_initialisation(network: nn.Module) -> None:
     else keeps PyTorch's initialisation.  A deformable convolution's predictor that is to start at zero stays there.
     """
     from .layers import ModulatedDeformConv
-    kept = {id(m.conv_offset) for m in network.modules() if isinstance(m, ModulatedDeformConv) and m.zero_offsets}
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and id(module) not in kept:
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
+    skip = [m.conv_offset for m in network.modules() if isinstance(m, ModulatedDeformConv) and m.zero_offsets]
+    init_published(network, skip=skip)

@@ -1,14 +1,13 @@
-"""Reading a config so that a mistake in it is found before the training starts, and is told in one line."""
+"""Read a config so that a mistake in it is found before the training starts, and is reported in one line."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from mmengine.runner import Runner
 
 from ..errors import ConfigError, MMWeatherError, missing_toolbox
 from ..utils.config_file import read_config
+from ..utils.text import did_you_mean, nearest
 
 _RUNNER_KEYS = tuple(name for name in inspect.signature(Runner.__init__).parameters if name not in ('self', 'cfg'))
 # Read by MMEngine or by the tools from the config itself.
@@ -34,19 +34,6 @@ _TRIPLES = {
 }
 
 
-def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The candidate most like ``name``, or None where none is alike; letter case does not count."""
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    found = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=cutoff)
-    return by_lower[found[0]] if found else None
-
-
-def suggest(name: str, candidates: Iterable[str], otherwise: str = '') -> str:
-    """``"; did you mean '...'?"``, or ``otherwise`` where nothing is alike."""
-    match = nearest(name, candidates)
-    return f"; did you mean '{match}'?" if match else otherwise
-
-
 def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """Read a config file, apply ``--cfg-options`` and check the top-level keys.
 
@@ -61,7 +48,8 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     path = Path(path)
     if not path.is_file():
         siblings = [file.name for file in path.parent.glob('*.py')] if path.parent.is_dir() else []
-        raise ConfigError(f"config file '{path}' does not exist" + suggest(path.name, siblings, '; check the path'))
+        raise ConfigError(f"config file '{path}' does not exist"
+                          + did_you_mean(path.name, siblings, '; check the path'))
     try:
         config = read_config(path)
     except MMWeatherError:
@@ -75,7 +63,7 @@ def load_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         if isinstance(cause, ModuleNotFoundError):
             raise missing_toolbox(f"config '{path}' (custom_imports)", cause) from error
         refuse_cycle(path, error)
-        raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {_first_line(error)}") from error
+        raise ConfigError(f"config '{path}' cannot be read: {type(error).__name__}: {first_line(error)}") from error
     check_top_level(config, str(path))
     if options:
         apply_options(config, options)
@@ -147,7 +135,9 @@ def check_values(config: Config) -> None:
     loop = config.get('train_cfg')
     for key in ('max_iters', 'max_epochs') if isinstance(loop, dict) else ():
         length = loop.get(key)
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 1):
+        if isinstance(length, (int, float)) and length < 1:
+            raise ConfigError(f'train_cfg.{key} is {length}: nothing would be trained; give at least 1')
+        if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
             raise ConfigError(f'train_cfg.{key}: give a whole number of at least 1, got {length!r}')
 
 
@@ -182,7 +172,7 @@ def apply_options(config: Config, options: Mapping[str, Any]) -> None:
     try:
         config.merge_from_dict(dict(options))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f'--cfg-options {" ".join(options)}: {_first_line(error)}') from error
+        raise ConfigError(f'--cfg-options {" ".join(options)}: {first_line(error)}') from error
 
 
 def _check_option(config: Config, dotted: str) -> None:
@@ -210,7 +200,7 @@ def _check_option(config: Config, dotted: str) -> None:
             if part in names:
                 return
             raise ConfigError(f"--cfg-options {dotted}: the config has no '{part}'"
-                              + suggest(part, names, f'; it has {", ".join(sorted(map(str, config)))}'))
+                              + did_you_mean(part, names, f'; it has {", ".join(sorted(map(str, config)))}'))
         match = nearest(part, names, cutoff=0.8)
         if match and not _takes(node, part):
             raise ConfigError(f"--cfg-options {dotted}: '{where}' has no '{part}'; did you mean '{match}'?")
@@ -240,30 +230,35 @@ def check_sections(config: Config, mode: str) -> None:
         ConfigError: a section is missing, or only part of a group of three is given.
     """
     if config.get('model') is None:
-        raise ConfigError("the config has no 'model'" + suggest('model', config.keys(), '; add it'))
+        raise ConfigError("the config has no 'model'" + did_you_mean('model', config.keys(), '; add it'))
     for name, group in _TRIPLES.items():
         missing = [key for key in group if config.get(key) is None]
         if missing and (name == mode or len(missing) < 3):
             keys = [key for key in config if key not in _RUNNER_KEYS + _OTHER_KEYS]
-            raise ConfigError(f"the config has no '{missing[0]}'" + suggest(
+            raise ConfigError(f"the config has no '{missing[0]}'" + did_you_mean(
                 missing[0], keys, f'; {", ".join(group)} go together'))
 
 
-def parameters(target: Any) -> list[str]:
-    """Names that a class (its base classes included) or function takes by keyword."""
+def signature(target: Any) -> dict[str, inspect.Parameter]:
+    """Return what a class (its base classes included) or function takes by keyword, by name."""
     functions = [c.__init__ for c in inspect.getmro(target)] if inspect.isclass(target) else [target]
-    names: dict[str, None] = {}
+    found: dict[str, inspect.Parameter] = {}
     for function in functions:
         try:
-            signature = inspect.signature(function)
+            own = inspect.signature(function).parameters
         except (TypeError, ValueError):
             continue
-        for name, parameter in signature.parameters.items():
+        for name, parameter in own.items():
             if name != 'self' and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                names[name] = None
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+                found.setdefault(name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             break  # what a base class takes cannot be reached
-    return list(names)
+    return found
+
+
+def parameters(target: Any) -> list[str]:
+    """Return the names of :func:`signature`."""
+    return list(signature(target))
 
 
 def default_work_dir(path: str | Path) -> str:
@@ -271,7 +266,8 @@ def default_work_dir(path: str | Path) -> str:
     return os.path.join('./work_dirs', Path(path).stem)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 300 characters; its type where there is none."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
     lines = [line for line in str(text).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -19,13 +20,17 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from ..errors import INSTALL_HINTS, ConfigError, MissingToolboxError, MMWeatherError, explain
-from .config import _first_line, check_values, nearest, parameters, suggest
+from ..utils.text import did_you_mean, nearest
+from .load import check_values, first_line, parameters, signature
 
 _UNKNOWN = re.compile(r"(?:^|')Failed to get ([\w.]+)|^'?\"?([\w.]+) is not in the ")
 _UNEXPECTED = re.compile(r"(?:([\w.<>]+)\(\) )?got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"([\w.<>]+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.+)")
 _SHOWN = 12
 _NOTE = '_mmweather_failed_part'
+# Registries whose parts keep a number unread until the training uses it.
+_NUMERIC = ('parameter scheduler', 'optimizer', 'optim_wrapper', 'hook')
+_NUMBERS = {'int', 'float', 'None', 'NoneType', 'Optional', 'Union', 'typing', 'class'}
 
 
 class _Part:
@@ -71,7 +76,7 @@ def config_errors(config: Config) -> Iterator[None]:
     if hasattr(original, '__wrapped__'):  # within another block
         notes: Any = contextlib.nullcontext()
     else:
-        notes = _noting(original)
+        notes = _noting(original, config)
     with notes:
         try:
             yield
@@ -85,16 +90,19 @@ def config_errors(config: Config) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _noting(original: Callable[..., Any]) -> Iterator[None]:
+def _noting(original: Callable[..., Any], config: Config) -> Iterator[None]:
 
     @functools.wraps(original)
     def build(self: Registry, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        part = _Part(self, cfg, args[0] if args else kwargs.get('default_args'))
+        if self.name in _NUMERIC:
+            _check_numbers(part, config)
         try:
             return original(self, cfg, *args, **kwargs)
         except Exception as error:
             if not hasattr(error, _NOTE):
                 with contextlib.suppress(AttributeError):
-                    setattr(error, _NOTE, _Part(self, cfg, args[0] if args else kwargs.get('default_args')))
+                    setattr(error, _NOTE, part)
             raise
 
     Registry.build = build
@@ -104,9 +112,28 @@ def _noting(original: Callable[..., Any]) -> Iterator[None]:
         Registry.build = original
 
 
+def _check_numbers(part: _Part, config: Config) -> None:
+    """Refuse texts, lists and dicts where the constructor of a part takes a number."""
+    target = part.target() if isinstance(part.given, Mapping) else None
+    for name, parameter in signature(target).items() if target is not None else ():
+        value = part.args.get(name)
+        if isinstance(value, (str, list, tuple, Mapping)) and _is_number(parameter):
+            where = _locate(config, part.kind, part.args)
+            kind = getattr(target, '__name__', str(target))
+            raise ConfigError(f"{f'{where}.{name}' if where else name}: {kind} takes a number, got {value!r}")
+
+
+def _is_number(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter's annotation, or its default where there is none, is a number."""
+    if parameter.annotation is parameter.empty:
+        return isinstance(parameter.default, (int, float)) and not isinstance(parameter.default, bool)
+    words = set(re.findall(r'\w+', str(parameter.annotation)))
+    return bool(words & {'int', 'float'}) and words <= _NUMBERS
+
+
 def _explain(error: Exception, config: Config) -> MMWeatherError | None:
     part: _Part | None = getattr(error, _NOTE, None)
-    text = _first_line(error)
+    text = first_line(error)
     if isinstance(error, TypeError) and (match := _UNEXPECTED.search(text)):
         found = _unexpected(match.group(1) or '', match.group(2), part, config)
         if found is not None or part is None:
@@ -128,7 +155,7 @@ def _explain(error: Exception, config: Config) -> MMWeatherError | None:
         first = re.findall(r"'(\w+)'", match.group(2))
         given = [str(key) for key in part.args if key != 'type' and key not in parameters(target)]
         return ConfigError(f'{where or name}: {name} needs {match.group(2)}'
-                           + suggest(first[0] if first else '', given, '; add it'))
+                           + did_you_mean(first[0] if first else '', given, '; add it'))
     missing = explain(error) if isinstance(error, (OSError, ImportError)) else None
     kind = '' if isinstance(error, (ValueError, AssertionError)) and text else f'{type(error).__name__}: '
     return ConfigError(f'{where or name}: {name} refuses its values: {missing or kind + text}{_shown(part, target)}')
@@ -209,7 +236,8 @@ def _unexpected(function: str, keyword: str, part: _Part | None, config: Config)
     name = getattr(target, '__name__', str(target))
     known = [p for p in parameters(target) if p not in ('self', 'args', 'kwargs')]
     shown = ', '.join(known[:_SHOWN]) + (', ...' if len(known) > _SHOWN else '')
-    return ConfigError(f"{where}: {name} has no parameter '{keyword}'" + suggest(keyword, known, f'; it takes {shown}'))
+    hint = did_you_mean(keyword, known, f'; it takes {shown}')
+    return ConfigError(f"{where}: {name} has no parameter '{keyword}'{hint}")
 
 
 def _is_call_of(function: str, target: Any) -> bool:

@@ -1,14 +1,18 @@
-"""Mistakes in a config are told in one line that names the key and the nearest right name."""
+"""Mistakes in a config are reported in one line that names the key and the nearest right name."""
 
+import sys
 import warnings
+from pathlib import Path
 
-import engine_toy
 import pytest
 from mmengine.config import Config
 
+sys.path.insert(0, str(Path(__file__).parents[1] / 'engine'))
+import engine_toy
+
+from mmweather.config.explain import config_errors
+from mmweather.config.load import load_config
 from mmweather.engine import runner as runner_module
-from mmweather.engine.build_errors import config_errors
-from mmweather.engine.config import load_config
 from mmweather.engine.resume import find_resume_checkpoint, is_whole
 from mmweather.engine.runner import test_config as make_test_config
 from mmweather.engine.runner import test_parser as make_test_parser
@@ -163,8 +167,8 @@ def test_a_mistake_that_shows_when_parts_are_built(tmp_path, changes, words):
 
 
 def test_a_missing_toolbox_is_named(monkeypatch):
-    from mmweather.engine import build_errors
-    monkeypatch.setattr(build_errors, 'find_spec', lambda name: None)
+    from mmweather.config import explain
+    monkeypatch.setattr(explain, 'find_spec', lambda name: None)
     from mmweather.registry import MODELS
     with pytest.raises(MissingToolboxError, match='mmdet.*pip install'), config_errors(Config({})):
         MODELS.build(dict(type='mmdet.NoSuchDetector'))
