@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from ..utils.arrays import to_uint8
+
 DEPTH_CODES = ('gray', 'jet', 'rgb24', 'distance')
 
 
@@ -143,7 +145,7 @@ def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float 
     nearest = nearest if air.nearest is None else air.nearest
     transmission = np.exp(-air.beta * (depth.astype(np.float64) + nearest))[..., None]
     dusty = (scene * transmission + np.asarray(air.airlight) * (1 - transmission)) * 255
-    return np.clip(dusty if truncate else np.rint(dusty), 0, 255).astype(np.uint8)
+    return np.clip(dusty, 0, 255).astype(np.uint8) if truncate else to_uint8(dusty, 255)
 
 
 def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
@@ -216,18 +218,3 @@ def retinex(image: np.ndarray, sigma: float = 25.0) -> np.ndarray:
     low, high = ratio.min((0, 1)), ratio.max((0, 1))
     scale = np.where(high > low, 255 / np.maximum(high - low, 1e-12), 0)
     return ((ratio - low) * scale).clip(0, 255).astype(np.uint8)
-
-
-def dark_channel(image: np.ndarray, size: int = 15, luma: bool = False) -> np.ndarray:
-    """Dark channel with a sliding window (He et al., 2009).
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        size: side of the window in pixels.
-        luma: the least luma of the window in place of the least channel.
-
-    Returns:
-        uint8 (H, W).
-    """
-    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if luma else image.min(-1)
-    return cv2.erode(plane, np.ones((size, size), np.uint8))

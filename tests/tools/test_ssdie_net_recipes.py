@@ -20,10 +20,10 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets'))
 from sand_dust_toy import write_set  # noqa: E402
 
-from mmweather.datasets.leakage import innermost  # noqa: E402
 from mmweather.engine import runner  # noqa: E402
 from mmweather.registry import DATASETS, MODELS, OPTIM_WRAPPERS  # noqa: E402
 from mmweather.utils.checkpoint import load_checkpoint  # noqa: E402
+from mmweather.utils.config_file import innermost  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 
 ROOT = Path(__file__).parents[2]

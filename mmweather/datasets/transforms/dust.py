@@ -146,7 +146,7 @@ class AddDust(AddWeather):
         for key in ('gt', 'depth'):
             if key not in results:
                 raise ConfigError(f"AddDust: the sample has no '{key}'; put mmweather.LoadCleanAndDepth before it, or "
-                                  'give severity to lay dust on any image')
+                                  'give severity to add dust to any image')
         air = (draw_dust_air(np.random, self.haze) if self.ranges is None  # type: ignore[arg-type]
                else draw_wide_air(np.random, self.ranges))  # type: ignore[arg-type]
         results['img'] = add_dust(results['gt'], results['depth'], air, self.nearest, self.published_truncate)

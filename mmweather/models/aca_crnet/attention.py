@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.whole_image import whole_image
+from mmweather.models.ops.whole_image import whole_image
 from mmweather.registry import MODELS
 
 from .selective import FLOOR, attention_map, block_attention, full_attention

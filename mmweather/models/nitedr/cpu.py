@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.whole_image import whole_image
+from mmweather.models.ops.whole_image import whole_image
 
 # Elements of one working tensor: 1 MiB of floats, the second-level cache of one core on current servers.
 WORKING_SET = 1 << 18

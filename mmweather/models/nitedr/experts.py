@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.whole_image import whole_image
+from mmweather.models.ops.whole_image import whole_image
 
 from . import cpu, cpu_training
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.whole_image import whole_image
+from mmweather.models.ops.whole_image import whole_image
 
 from . import cpu, cpu_training
 
@@ -135,7 +135,7 @@ class TopKChannelAttention(nn.Module):
         if cpu_training.applies(scores):
             # The gradients of the four factors are sums that cancel to a thousandth; these matrices are small.
             scores, factors = scores.double(), factors.double()
-        attention = mixed_topk_softmax(scores, factors, self.counts).float()
+        attention = mixed_topk_softmax(scores, factors, self.counts).to(products.dtype)
         weight = self.project_out.weight.flatten(1)
         projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).to(products.dtype)
         # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)

@@ -47,6 +47,8 @@ class NiteDR(BaseEditModel):
         data_preprocessor: config; ``mmweather.ImageSetPreprocessor`` by default.
     """
 
+    training_only = ('fusion_loss', 'refinement_loss')
+
     def __init__(
         self,
         fusion: dict,

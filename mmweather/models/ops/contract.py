@@ -15,7 +15,7 @@ class InferenceContract:
         multiple_of: height and width must be multiples of this; padding makes them so.
         minimum: least height and width after padding.
         tiling: ``'supported'`` (output depends on a neighbourhood), ``'shared'`` (the network also looks at the whole
-            image, through :func:`~mmweather.models.common.whole_image.whole_image`: tiles share what a first pass
+            image, through :func:`~mmweather.models.ops.whole_image.whole_image`: tiles share what a first pass
             measured, so they fit together), ``'approximate'`` (it looks at the whole image or at more of it than
             tiles overlap, so tiles may differ visibly) or ``'never'``.
         overlap: pixels by which tiles overlap unless the user says otherwise.

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmweather.errors import ConfigError, DataError
 
-from ..common.whole_image import Recorded, pooling_shared, recording, replaying, stand_in
 from .contract import InferenceContract
 from .padding import crop_to, pad_to_multiple, padded_size
+from .whole_image import Recorded, pooling_shared, recording, replaying, stand_in
 
 #: Longest side of the tiles that ``tile='auto'`` makes, by the type of the device. On a CPU the full CleanNet needs
 #: 3 kB a pixel of the tile beside 0.8 GiB for itself and the libraries (measured: 1.2 GiB at 384x384, 1.4 at 512x512,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmagic.models.base_models import BaseEditModel
 from mmagic.structures import DataSample
 from torch import Tensor
 
 from mmweather.errors import ConfigError
 from mmweather.registry import MODELS
+from mmweather.utils.arrays import tensor_to_uint8
 
-from ..common.whole_image import global_pools
 from ..ops.contract import InferenceContract
 from ..ops.tiling import run_tiled
+from ..ops.whole_image import global_pools
 from ..preprocessors.image_set import stack_targets
 
 
@@ -40,6 +40,9 @@ class Restorer(BaseEditModel):
         init_cfg: initialisation, see :class:`mmengine.model.BaseModule`.
         data_preprocessor: config; :class:`ImageSetPreprocessor` by default.
     """
+
+    #: Children that a file of weights may leave out.
+    training_only: tuple[str, ...] = ('pixel_loss', )
 
     def __init__(
         self,
@@ -156,17 +159,12 @@ def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],
     for i, sample in enumerate(samples):
         prediction = DataSample()
         pictures = getattr(sample, 'eight_bit', True)
-        store = to_eight_bit if eight_bit and pictures else to_float_range
+        store = tensor_to_uint8 if eight_bit and pictures else to_float_range
         prediction.set_data({name: store(value[i]) for name, value in outputs.items()})
         sample.output = prediction
-        store = to_eight_bit if pictures else to_float_range
+        store = tensor_to_uint8 if pictures else to_float_range
         sample.set_data({'input' if name == 'img' else name: store(value[i]) for name, value in images.items()})
     return [sample.cpu() for sample in samples]
-
-
-def to_eight_bit(image: Tensor) -> Tensor:
-    """Float [0, 1] to uint8 [0, 255], clamped and rounded."""
-    return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def to_float_range(image: Tensor) -> Tensor:

@@ -103,6 +103,8 @@ class SemiSupervisedRestorer(Restorer):
                 raise ConfigError(f"model.networks: '{name}' is taken; choose another name")
             self.add_module(name, network)
         self.helpers = tuple(helpers)
+        # Without a generator, the helpers are what the model is.
+        self.training_only = ('terms', 'objectives', *(() if self.generator is None else self.helpers))
         unknown = sorted({*self.objectives, *self.pretrained} - {'generator', *self.helpers})
         if unknown or (self.terms and self.generator is None):
             raise ConfigError(f"model: there is no network {unknown or 'generator'}; add it to model.networks, or drop "

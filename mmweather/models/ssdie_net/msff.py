@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmweather.models.common.whole_image import whole_image
 from mmweather.models.ops.contract import InferenceContract
+from mmweather.models.ops.whole_image import whole_image
 from mmweather.registry import MODELS
 
 from .layers import SLOPE, LatentNoise
@@ -52,7 +52,8 @@ class CrossScaleAttention(nn.Module):
         query = _tokens(self.query_conv(x))
         key, value = whole_image(self, lambda: self._keys_and_values(y))
         if query.device.type == 'cpu' and len(x) * query.shape[2] * key.shape[2] > _STORED_MAPS:
-            # The CPU's fused kernel wants one width; zeros add nothing to the scores, and the maps are not stored.
+            # The CPU's fused kernel wants one width and dense rows; zeros add nothing to the scores, and the maps are
+            # not stored.
             query, key = (F.pad(t, (0, value.shape[-1] - t.shape[-1])).contiguous() for t in (query, key))
             value = value.contiguous()
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)

@@ -19,7 +19,7 @@ from mmweather.models.ops.padding import padded_size
 from mmweather.models.preprocessors.det_images import denormalised, offset_of, picture_of
 from mmweather.registry import MODELS
 
-from .network import published_head, published_initialisation
+from .head import published_head, published_initialisation
 from .sampling import without_autocast
 from .start import load_start, mmdet_checkpoint
 
