@@ -16,7 +16,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 EXTRAS = ('restore', 'detect', 'segment', 'geo', 'export', 'video', 'web', 'docs', 'lite', 'dev')
-MIM_ITEMS = ('configs', 'tools', 'weights', 'model-index.yml')
+MIM_ITEMS = ('configs', 'tools', 'weights')
 
 
 class BuildWithMim(build_py):
@@ -31,8 +31,12 @@ class BuildWithMim(build_py):
 
 
 def fill_mim(folder: Path, link: bool) -> None:
-    """Put every item of :data:`MIM_ITEMS` into ``folder``, replacing what is there."""
+    """Put every item of :data:`MIM_ITEMS` and OpenMIM's model index into ``folder``, replacing what is there."""
     folder.mkdir(parents=True, exist_ok=True)
+    index = folder / 'model-index.yml'
+    index.unlink(missing_ok=True)
+    metafiles = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/*/metafile.yml'))
+    index.write_text('Import:\n' + ''.join(f'  - {path}\n' for path in metafiles), encoding='utf-8')
     for item in MIM_ITEMS:
         source, target = ROOT / item, folder / item
         if target.is_symlink() or target.is_file():

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 LOG = logging.getLogger('mkdocs.hooks.mmweather')
 
@@ -40,9 +38,8 @@ _COMMENT = re.compile(r'^<!--.*?-->\n?', re.MULTILINE | re.DOTALL)
 
 
 def methods(root: Path = ROOT) -> list[str]:
-    """Folders of ``configs`` whose metafile is in the model index, in its order."""
-    index = yaml.safe_load((root / 'model-index.yml').read_text(encoding='utf-8'))
-    return [posixpath.basename(posixpath.dirname(item)) for item in index['Import']]
+    """Return the folders of ``configs`` with a metafile, sorted."""
+    return sorted(path.parent.name for path in root.glob('configs/*/metafile.yml'))
 
 
 def projects(root: Path = ROOT) -> list[str]:

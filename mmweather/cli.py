@@ -1,21 +1,21 @@
 """The command ``mmweather``.
 
 A subcommand is a module of :mod:`mmweather.commands`; only the one that is asked for is imported.  A mistake of the
-user ends in one line on stderr and status 2, an interrupt in status 130.
+user ends in one line on stderr and status 2, a signal in status 128 + its number; see
+:func:`~mmweather.errors.one_line_errors`.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from .errors import ConfigError, missing_toolbox, one_line_errors
+from .utils.text import did_you_mean
 from .version import __version__
 
 # Subcommand -> module of mmweather.commands, in the order in which the help shows them.
@@ -33,7 +33,6 @@ COMMANDS: dict[str, str] = {
     'export': 'export',
     'run': 'run',
     'convert': 'convert',
-    'golden': 'golden',
 }
 
 
@@ -44,24 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after ``mmweather``; those of the process if None.
 
     Returns:
-        The exit status: 0 for success, what the subcommand returns, or 130 after an interrupt.
+        The exit status: 0 for success, or what the subcommand returns.
 
     Raises:
-        SystemExit: status 2 for a mistake of the user, 0 after ``--help`` and ``--version``.
+        SystemExit: status 2 for a mistake of the user, 128 + number for a signal, 70 for an internal error, 0 after
+            ``--help`` and ``--version``.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        with one_line_errors():
-            status = _dispatch(words)
-            sys.stdout.flush()
-            return status
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; without this, Python complains again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    with one_line_errors():
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
 
 
 def _dispatch(words: list[str]) -> int:
@@ -73,9 +62,8 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        guess = f"; did you mean '{near[0]}'?" if near else ''
-        raise ConfigError(f"'{name}' is no subcommand of mmweather{guess} (mmweather --help lists them)")
+        raise ConfigError(f"unknown command '{name}'{did_you_mean(name, COMMANDS, cutoff=0.5)} (mmweather --help lists "
+                          'the commands)')
     try:
         command = _load(name)
         return command.run(_parser(name, command).parse_args(rest))

@@ -4,8 +4,8 @@ A class is found by name without importing the rest of the package: :data:`CATAL
 registers it, and only that module is imported, when the name is first asked for.  So one method never
 pulls in the toolbox of another.  A test compares the catalogue with the decorators in the code.
 
-To add a class: decorate it with ``@MODELS.register_module()`` (or another registry below) and write its
-name beside its module in the catalogue.
+To add a class: decorate it with ``@MODELS.register_module()`` (or another registry below) and write its name beside
+its module in the ``METHOD`` of its room (:mod:`mmweather.methods`), or in :data:`_SHARED` where no method owns it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mmengine.registry import Registry
 
 from . import compat
 from .errors import missing_toolbox
+from .methods import own_methods, plugin_methods
 
 compat.apply()
 # Lets `_base_ = ['mmweather::...']` and MMEngine's inferencers find the package's configs.  The value is a module, not
@@ -26,11 +27,11 @@ compat.apply()
 # and falls back on the module's own folder where no distribution has the name.
 MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 
-CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
+_SHARED: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
         'mmweather.models.preprocessors.paired_det': ('PairedDetPreprocessor', ),
-        'mmweather.models.losses.image': ('PSNRLoss', ),
-        'mmweather.models.common.partly_labelled': ('PartlyLabelledYOLOXHead', ),
+        'mmweather.models.losses.image': ('PSNRLoss', 'SSIMLoss'),
+        'mmweather.models.detectors.partly_labelled': ('PartlyLabelledYOLOXHead', ),
         'mmweather.models.preprocessors.image_set': ('ImageSetPreprocessor', ),
         'mmweather.models.restorers.restorer': ('Restorer', ),
         'mmweather.models.restorers.restore_then_detect': ('RestoreThenDetect', ),
@@ -38,53 +39,23 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.models.semi_supervised.terms': (
             'ReconstructionTerm', 'PerceptualTerm', 'StyleTerm', 'PseudoLabelTerm', 'ConsistencyTerm',
             'AdversarialTerm', 'CriticObjective'),
-        'mmweather.models.nitedr.cleannet': ('CleanNet', ),
-        'mmweather.models.nitedr.fusion': ('LuminanceFusion', ),
-        'mmweather.models.nitedr.refinement': ('IlluminationRefiner', ),
-        'mmweather.models.nitedr.losses': ('LuminanceFusionLoss', 'RefinementLoss'),
-        'mmweather.models.nitedr.restorer': ('NiteDR', ),
-        'mmweather.models.aca_crnet.attention': ('AttentiveContextualAttention', ),
-        'mmweather.models.aca_crnet.network': ('ACACRNet', ),
-        'mmweather.models.aca_crnet.losses': ('CloudAdaptiveLoss', ),
-        'mmweather.models.aca_crnet.restorer': ('CloudRemover', ),
-        'mmweather.models.ssdie_net.discriminator': ('SandDustDiscriminator', ),
-        'mmweather.models.ssdie_net.losses': ('PerceptualStyleLoss', ),
-        'mmweather.models.ssdie_net.msff': ('MSFF', ),
-        'mmweather.models.ssdie_net.terms': ('DarkChannelTerm', 'DarkChannelObjective'),
-        'mmweather.models.ssdie_net.unet': ('SandDustUNet', 'PatchUNet'),
-        'mmweather.models.ssdie_net.vgg': ('VGG19Features', ),
-        'mmweather.models.togethernet.dtfe': ('DynamicTransformerEnhancement', ),
-        'mmweather.models.togethernet.self_calibrated': ('SelfCalibratedBottleneck', ),
-        'mmweather.models.togethernet.decoder': ('RestorationDecoder', ),
-        'mmweather.models.togethernet.losses': ('FocalObjectnessLoss', ),
-        'mmweather.models.togethernet.backbone': ('DTFEDarknet', ),
-        'mmweather.models.togethernet.neck': ('SelfCalibratedPAFPN', ),
-        'mmweather.models.togethernet.network': ('TogetherNetwork', ),
-        'mmweather.models.togethernet.restoration': ('RestorationHead', ),
-        'mmweather.models.togethernet.detector': ('TogetherNet', ),
-        'mmweather.models.heatnet.pspnet': ('HeatNetPSPNet', ),
-        'mmweather.models.heatnet.encoder': ('HeatNetEncoder', 'HeatNetResNeXtBackbone'),
-        'mmweather.models.heatnet.head': ('HeatNetPSPHead', 'HeatNetLogitsHead'),
-        'mmweather.models.heatnet.segmentor': ('HeatNet', ),
         'mmweather.models.preprocessors.rgb_thermal': ('RGBThermalPreprocessor', ),
         'mmweather.models.restorers.classical': ('GreyWorld', 'DarkChannelPrior'),
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarial', ),
         'mmweather.models.adaptation.two_stream': ('TwoStreamBackbone', ),
-        'mmweather.models.heatnet.resnext': ('HeatNetResNeXt', ),
-        'mmweather.models.heatnet.critic': ('DomainCritic', 'ResNetCritic'),
+    },
+    'model_wrapper': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialDDP', ),
+    },
+    'optimizer wrapper constructor': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialOptim', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
-        'mmweather.datasets.roadscene_rain': ('RoadSceneRain', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
         'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
         'mmweather.datasets.partly_labelled': ('PartlyLabelledCoco', ),
-        'mmweather.datasets.voc_fog': ('VOCFog', 'RTTS', 'FoggyDriving'),
-        'mmweather.datasets.sen12mscr': ('SEN12MSCR', ),
-        'mmweather.datasets.rice': ('RICE', ),
-        'mmweather.datasets.sand_dust': ('SandDust', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
-        'mmweather.datasets.freiburg_thermal': ('FreiburgThermal', ),
-        'mmweather.datasets.rgb_thermal_sets': ('MFDataset', 'MFTeacherLabels', 'RGBThermalPairs', 'TranslatedLabels'),
     },
     'transform': {
         'mmweather.datasets.transforms.loading': ('LoadImages', ),
@@ -92,22 +63,19 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.formatting': ('PackImages', ),
         'mmweather.datasets.transforms.paired_det': (
             'LoadDetImage', 'LoadCleanImage', 'PairedTransform', 'PairedMosaic', 'PairedMixUp', 'PairedRandomAffine'),
-        'mmweather.datasets.transforms.fog_augment': ('PublishedFogAugment', 'Letterbox'),
         'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
-        'mmweather.datasets.transforms.sentinel_loading': ('LoadSentinel', 'FindClouds'),
-        'mmweather.datasets.transforms.dust': ('LoadCleanAndDepth', 'AddDust', 'RetinexLabel'),
+        'mmweather.datasets.transforms.photo': ('StretchLevels', 'PairedRandomResizedCrop', 'DegradePhoto'),
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
         'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
         'mmweather.datasets.transforms.photo_fog': ('AddPhotoFog', 'LocalContrast'),
-        'mmweather.datasets.transforms.teacher_labels': ('LoadCertainty', 'PackTeacherLabels'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
     },
     'optim_wrapper': {
-        'mmweather.engine.optim': ('BFloat16OptimWrapper', ),
+        'mmweather.engine.optim_wrappers': ('BFloat16OptimWrapper', ),
     },
     'parameter scheduler': {
         'mmweather.engine.schedulers': ('WarmCosineLR', ),
@@ -125,6 +93,7 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.engine.hooks.save_pictures': ('SavePicturesHook', ),
         'mmweather.engine.hooks.seg_pictures': ('SegPicturesHook', ),
         'mmweather.engine.hooks.domain_critic': ('DomainCriticHook', ),
+        'mmweather.engine.hooks.sync_buffers': ('SyncBuffersHook', ),
     },
     'metric': {
         'mmweather.evaluation.metrics': ('RestorationMetrics', 'FusionMetrics'),
@@ -135,23 +104,35 @@ CATALOGUE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+def _catalogue() -> dict[str, dict[str, tuple[str, ...]]]:
+    joined = {registry: dict(modules) for registry, modules in _SHARED.items()}
+    for method in own_methods().values():
+        for registry, modules in method.catalogue().items():
+            joined.setdefault(registry, {}).update(modules)
+    return joined
+
+
+CATALOGUE = _catalogue()
+"""Registry -> module -> names that the module registers: shared rooms and the methods of this package."""
+
+
 class LazyRegistry(Registry):
     """A registry that imports the module of a name when the name is asked for."""
 
     def __init__(self, name: str, parent: Registry) -> None:
-        self._home = {
-            cls: module
-            for module, classes in CATALOGUE.get(name, {}).items() for cls in classes
-        }
+        self._home = {cls: module for module, classes in CATALOGUE.get(name, {}).items() for cls in classes}
+        self._knows_plugins = False
         super().__init__(name, parent=parent, scope='mmweather', locations=['mmweather.registry'])
 
     def get(self, key: str) -> Any:
-        """The class registered as ``key``; its module is imported first.
+        """Return the class registered as ``key``; its module is imported first.
 
         Raises:
             MissingToolboxError: the module needs a package that is not installed.
         """
         scope, name = self.split_scope_key(key)
+        if scope in (None, 'mmweather') and name not in self._home and name not in self._module_dict:
+            self._ask_plugins()
         if scope in (None, 'mmweather') and name in self._home and name not in self._module_dict:
             try:
                 importlib.import_module(self._home[name])
@@ -161,8 +142,19 @@ class LazyRegistry(Registry):
                 raise missing_toolbox(f"'mmweather.{name}'", error) from error
         return super().get(key)
 
+    def _ask_plugins(self) -> None:
+        """Add the names that plug-ins declare; only once, and only when a name is not ours."""
+        if self._knows_plugins:
+            return
+        self._knows_plugins = True
+        for method in plugin_methods().values():
+            for module, classes in method.catalogue().get(self.name, {}).items():
+                for cls in classes:
+                    self._home.setdefault(cls, module)
+
     def names(self) -> list[str]:
-        """Every name of the catalogue and everything else registered so far."""
+        """Return every name of the catalogue and of plug-ins, and everything else registered so far."""
+        self._ask_plugins()
         return sorted({*self._home, *self._module_dict})
 
 

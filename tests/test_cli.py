@@ -89,11 +89,12 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == f'mmweather {__version__}'
 
 
-@pytest.mark.parametrize('typed, guess', [('golde', "did you mean 'golden'?"), ('RESTORE', None), ('zzzz', None)])
+@pytest.mark.parametrize('typed, guess', [('restor', "did you mean 'restore'?"), ('RESTORE', "did you mean 'restore'?"),
+                                          ('zzzz', None)])
 def test_an_unknown_command_is_one_line_and_status_2(typed, guess):
     done = command(typed)
     assert done.returncode == 2 and done.stdout == ''
-    assert done.stderr.count('\n') == 1 and done.stderr.startswith(f"error: '{typed}' is no subcommand")
+    assert done.stderr.count('\n') == 1 and done.stderr.startswith(f"error: unknown command '{typed}'")
     assert ('did you mean' in done.stderr) == (guess is not None)
     assert guess is None or guess in done.stderr
 
@@ -138,14 +139,20 @@ def test_a_missing_toolbox_is_one_line_with_the_install_command(fake, capsys):
                                        "pip install 'mmweather[detect]'\n")
 
 
-def test_a_fault_of_ours_keeps_its_traceback(fake):
+def test_a_fault_of_ours_is_one_line_and_keeps_its_traceback(fake, capsys):
 
     def run(args):
         raise ModuleNotFoundError("No module named 'mmweather.nothing'", name='mmweather.nothing')
 
     fake(run)
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(SystemExit) as exit_:
         cli.main(['fake', '1'])
+    assert exit_.value.code == 70 and isinstance(exit_.value.__cause__, ModuleNotFoundError)
+    line = capsys.readouterr().err
+    assert line.startswith("internal error: ModuleNotFoundError: No module named 'mmweather.nothing' (")
+    kept = Path(line.rstrip().split("'")[-2])
+    assert "raise ModuleNotFoundError" in kept.read_text()
+    kept.unlink()
 
 
 def test_an_interrupt_is_status_130_without_traceback(fake, capsys):
@@ -154,7 +161,9 @@ def test_an_interrupt_is_status_130_without_traceback(fake, capsys):
         raise KeyboardInterrupt
 
     fake(run)
-    assert cli.main(['fake', '1']) == 130
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(['fake', '1'])
+    assert exit_.value.code == 130
     assert capsys.readouterr().err == 'interrupted\n'
 
 

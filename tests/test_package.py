@@ -12,12 +12,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mmweather.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGED = ('mmweather', 'configs', 'tools', 'weights', 'requirements', 'setup.py', 'pyproject.toml', 'MANIFEST.in',
-            'model-index.yml', 'LICENSE', 'README.md')
+            'LICENSE', 'README.md')
 
 
 def run(*words: str, cwd: Path, **environment: str) -> str:
@@ -125,7 +126,11 @@ def test_an_editable_install_links_the_mim_folder(source, tmp_path):
         run('-c', hook, cwd=source)
     mim = source / 'mmweather' / '.mim'
     assert sorted(os.listdir(mim)) == ['configs', 'model-index.yml', 'tools', 'weights']
+    assert yaml.safe_load((mim / 'model-index.yml').read_text())['Import'] == sorted(
+        path.relative_to(source).as_posix() for path in source.glob('configs/*/metafile.yml'))
     for item in mim.iterdir():
+        if item.name == 'model-index.yml':
+            continue
         assert item.resolve() == source / item.name
         if os.name != 'nt':
             assert not os.path.isabs(os.readlink(item))

@@ -1,19 +1,22 @@
-"""The models that the package ships: what ``model-index.yml`` and the metafiles say, and building one by name."""
+"""The models of the package and of plug-ins: reading their metafiles, and building a model by name."""
 
 from __future__ import annotations
 
-import difflib
+import copy
 import fnmatch
+import functools
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, MMWeatherError
+from ..methods import plugin_methods
+from ..utils.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -38,9 +41,10 @@ class ModelEntry:
         metafile: where the entry stands.
         metadata: free facts, such as parameters and training data.
         results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
-        weights: address of the weights, or their path below the folder of ``model-index.yml``, or None.
+        weights: address of the weights, or their path below ``root``, or None.
         alias: short name, or None.
         real_photos: what to expect on photos that it was not trained on, in a sentence; empty where nobody looked.
+        root: folder that holds ``configs`` and ``weights``.
     """
 
     name: str
@@ -53,54 +57,57 @@ class ModelEntry:
     weights: str | None = None
     alias: str | None = None
     real_photos: str = ''
+    root: Path | None = None
 
     @property
     def weights_file(self) -> Path | None:
         """The file of weights that comes with the package, or None where there is none."""
         if self.weights is None or '://' in self.weights:
             return None
-        # An editable install has links in `.mim`; the weights lie where they lead.
-        file = (index_root() / 'model-index.yml').resolve().parent / self.weights
+        root = index_root() if self.root is None else self.root
+        file = root / self.weights
         return file if file.is_file() else None
 
 
 def index_root() -> Path:
-    """The folder that holds ``model-index.yml`` and ``configs``.
+    """Return the folder that holds ``configs`` and ``weights``.
 
     Returns:
         ``mmweather/.mim`` of an installed package, else the root of the working tree.
 
     Raises:
-        ConfigError: neither holds a model index.
+        ConfigError: neither holds a metafile.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / '.mim', package.parent):
-        if (folder / 'model-index.yml').is_file():
+        if _metafiles(folder):
             return folder
-    raise ConfigError(f'{package / ".mim"}: no model-index.yml there; reinstall mmweather')
+    raise ConfigError(f'{package / ".mim"}: no metafile found there; install mmweather (pip install -e . in a '
+                      'checkout, or make setup)')
+
+
+def _metafiles(root: Path) -> list[Path]:
+    """Return the metafiles below ``root``; a new folder of configs needs no entry in a list."""
+    return sorted(root.glob('configs/*/metafile.yml'))
 
 
 def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEntry]:
-    """Read the model index and every metafile that it imports.
+    """Read every metafile, ``configs/*/metafile.yml``.
 
     Args:
-        root: folder with ``model-index.yml``; the package's own if None.
+        root: folder with ``configs``; None for the package's own and those of plug-ins
+            (:func:`mmweather.methods.plugin_methods`).
 
     Returns:
         The entries by name, sorted.
 
     Raises:
-        ConfigError: a file is missing or is no such file, a key is missing, a config does not exist, or two models
+        ConfigError: a file is missing or cannot be read, a key is missing, a config does not exist, or two models
             have one name or alias.
     """
-    base = index_root() if root is None else Path(root)
-    index_file = base / 'model-index.yml'
-    imports = _read_yaml(index_file).get('Import')
-    if not isinstance(imports, list) or not all(isinstance(item, str) for item in imports):
-        raise ConfigError(f"{index_file}: 'Import' must be a list of metafiles")
     entries: dict[str, ModelEntry] = {}
-    for item in imports:
-        for entry in _read_metafile(base / item, base):
+    for base in _index_roots() if root is None else (Path(root), ):
+        for entry in (entry for path in _metafiles(base) for entry in _read_metafile(path, base)):
             if entry.name in entries:
                 raise ConfigError(f"{entry.metafile}: the model name '{entry.name}' is taken by "
                                   f'{entries[entry.name].metafile}; rename one')
@@ -112,6 +119,14 @@ def load_index(root: str | os.PathLike[str] | None = None) -> dict[str, ModelEnt
             raise ConfigError(f"{entry.metafile}: the alias '{entry.alias}' of '{entry.name}' is taken by "
                               f"'{other.name}' ({other.metafile}); choose another")
     return dict(sorted(entries.items()))
+
+
+def _index_roots() -> Iterator[Path]:
+    yield index_root()
+    for method in plugin_methods().values():
+        folder = method.index_root()
+        if folder is not None:
+            yield folder
 
 
 def list_models(pattern: str | None = None) -> list[str]:
@@ -143,7 +158,8 @@ def find_entry(name: str) -> ModelEntry:
     aliases = {entry.alias: entry for entry in entries.values() if entry.alias is not None}
     if name in aliases:
         return aliases[name]
-    raise ConfigError(f"no model is called '{name}'{_nearest(name, [*entries, *aliases])}; `mmweather list` shows all")
+    guess = did_you_mean(name, [*entries, *aliases], count=3, cutoff=0.4)
+    raise ConfigError(f"no model is called '{name}'{guess}; `mmweather list` shows all")
 
 
 def entry_of(name_or_config: str | os.PathLike[str] | Config) -> ModelEntry | None:
@@ -205,18 +221,24 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
     if isinstance(name_or_config, Config):
         source, config = 'the given config', name_or_config.copy()
     else:
+        if not isinstance(name_or_config, (str, os.PathLike)):
+            raise ConfigError(f'model: give a name, a config or its file, got {name_or_config!r:.60}')
         source = os.fspath(name_or_config)
         path = Path(source)
         if path.suffix not in _CONFIG_SUFFIXES:
             path = find_entry(source).config
         elif not path.is_file():
             raise ConfigError(f'{path}: no such config file; give a path or a name from `mmweather list`')
-        # Registering the scope also lets the file say `_base_ = ['mmweather::...']`.
-        import mmweather.registry  # noqa: F401
+        from ..utils.config_file import read_config
         try:
-            config = Config.fromfile(path)
+            config = read_config(path)
+        except MMWeatherError:
+            raise
         except Exception as error:  # a config is code, so anything may be raised
-            reason = ' '.join(str(error).split()) or type(error).__name__
+            from ..config.load import refuse_cycle
+
+            refuse_cycle(path, error)
+            reason = one_line(error)
             raise ConfigError(f'{path}: cannot be read as a config: {reason}') from error
     if not isinstance(config.get('model'), dict):
         raise ConfigError(f"{source}: has no 'model' of type dict; is it a part of a config (configs/_base_)?")
@@ -230,9 +252,9 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
 
     Args:
         name_or_config: a name from :func:`list_models` or an alias, the path of a config file, or a config.
-        checkpoint: file with the weights, read without running code from it and loaded strictly; ``'shipped'`` for
-            those that come with the package. Without it the weights are random. Half precision becomes the
-            precision of the parameters.
+        checkpoint: file or address of the weights, read without running code from it and loaded strictly;
+            ``'shipped'`` for those that come with the package. Without it the weights are random. Half precision
+            becomes the precision of the parameters.
         device: where the model goes; the CPU if None.
 
     Returns:
@@ -249,22 +271,28 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
         checkpoint = shipped_weights(name_or_config)
     from mmengine.registry import DefaultScope
 
-    from ..engine.build_errors import config_errors
+    from ..config.explain import config_errors
     from ..registry import MODELS
 
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
         model = MODELS.build(config.model)
     if checkpoint is not None:
-        from ..utils.checkpoint import load_checkpoint, load_into, read_metadata, unwrap_state_dict
+        from ..utils.checkpoint import (
+            checkpoint_file,
+            load_checkpoint,
+            load_into,
+            read_metadata,
+            training_parts,
+            unwrap_state_dict,
+        )
 
-        path = os.fspath(checkpoint)
-        content = load_checkpoint(path, map_location='cpu')
+        source, path = os.fspath(checkpoint), checkpoint_file(checkpoint)
+        content = load_checkpoint(source)
         state = unwrap_state_dict(content)
-        if path.endswith('.safetensors'):
-            # Parts that only training needs may be left out, which the file tells (tools/model_converters/shrink.py).
-            parts = tuple(f'{part}.' for part in read_metadata(path).get('left_out') or ())
-            state |= {key: value for key, value in model.state_dict().items() if key.startswith(parts)} if parts else {}
-        load_into(model, state, path, strict=True)
+        if path.suffix == '.safetensors':
+            parts = training_parts(model, read_metadata(path).get('left_out'), source)
+            state = {key: value for key, value in model.state_dict().items() if key.startswith(parts)} | state
+        load_into(model, state, source, strict=True)
         meta = content.get('meta')
         if isinstance(meta, Mapping) and isinstance(meta.get('dataset_meta'), Mapping):
             model.dataset_meta = dict(meta['dataset_meta'])
@@ -274,21 +302,23 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     return model.eval()
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    return f"; did you mean {' or '.join(repr(item) for item in near)}?" if near else ''
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        stat = path.stat()
+        # Parsed once for each version of the file: one command asks for the index several times.
+        content = copy.deepcopy(_parse_yaml(path, stat.st_mtime_ns, stat.st_size))
     except FileNotFoundError:
-        raise ConfigError(f'{path}: no such file') from None
+        raise ConfigError(f'{path}: file not found') from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f'{path}: must hold a YAML mapping')
     return content
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_yaml(path: Path, mtime: int, size: int) -> Any:
+    return yaml.safe_load(path.read_text(encoding='utf-8'))
 
 
 def _read_metafile(path: Path, base: Path) -> list[ModelEntry]:
@@ -319,8 +349,8 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
     weights = item.get('Weights')
     weights = weights[0] if isinstance(weights, list) and weights else weights or None
     if weights is not None and (not isinstance(weights, str) or weights.startswith('/') or '..' in weights.split('/')):
-        raise ConfigError(f"{where}: 'Weights' is {weights!r}; give an address, or a path below the folder of "
-                          'model-index.yml')
+        raise ConfigError(f"{where}: 'Weights' is {weights!r}; give an address, or a path below the folder that holds "
+                          'configs')
     alias = item.get('Alias')
     if alias is not None and (not isinstance(alias, str) or not _ALIAS.fullmatch(alias)):
         raise ConfigError(f"{where}: 'Alias' is {alias!r}; give a short name of small letters, digits and hyphens")
@@ -337,4 +367,5 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
         results=tuple(item.get('Results') or ()),
         weights=weights,
         alias=alias,
-        real_photos=real_photos)
+        real_photos=real_photos,
+        root=base)

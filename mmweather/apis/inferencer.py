@@ -14,15 +14,15 @@ from mmengine.config import Config
 from torch import nn
 
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
+from ..methods import inputs as known_inputs
 from ..utils.video import is_video_file
 from .hub import entry_of, get_model
 from .inference.loop import Options, Task, work_through
+from .inference.record import check_results, open_record
 from .inference.report import Outcome, Report
 from .inference.restoring import Restoring
 from .restore import pick_device
-from .restore_files import find_images, plan_jobs, works_of
-
-TASKS = ('restore', 'detect', 'segment')
+from .restore_files import find_images, folder_of, plan_jobs, works_of
 
 
 def task_of(model: nn.Module, config: Config | None = None) -> Task:
@@ -77,7 +77,7 @@ class Inferencer:
     Attributes:
         model: the module.
         task: ``'restore'``, ``'detect'`` or ``'segment'``.
-        inputs: names of the pictures that the model takes: ``img`` and, for some, ``ir``, ``thermal`` or ``sar``.
+        inputs: names of what the model takes (:class:`mmweather.inputs.Input`): ``img`` and, for some, others.
         classes: names of the classes; empty for restorers.
         palette: RGB of each class in the pictures of segmentors; else empty.
         entry: what the model index says, or None.
@@ -101,9 +101,12 @@ class Inferencer:
             if checkpoint is not None:
                 raise ConfigError('a module has its weights; give a name or a config together with a checkpoint')
             self.model = model.to(where).eval()
+        elif not isinstance(model, (str, os.PathLike, Config)):
+            raise ConfigError(f'model: give a name, a config or a module, got {model!r:.60}')
         else:
             self.entry = entry_of(model)
             self.model = _with_weights(model, checkpoint, where)
+        self._name = self.entry.name if self.entry is not None else type(self.model).__name__
         self._task = task_of(self.model)
         self.task: str = self._task.name
         self.inputs: tuple[str, ...] = self._task.inputs
@@ -119,9 +122,10 @@ class Inferencer:
 
         Args:
             inputs: a picture, video or scene file, a folder (with the folders in it), a pattern, a list of these; an
-                array, uint8 (H, W, 3) RGB or (H, W), a mapping of arrays or files by the names of ``inputs``, or a
-                list of these; a camera, ``0`` or ``'camera:0'``. Satellite scenes (GeoTIFF) are for restorers and need
-                ``out_dir``; see :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
+                array, uint8 (H, W, 3) RGB or (H, W), a PIL image, a uint8 tensor (3, H, W), a mapping of such or of
+                files by the names of ``inputs``, or a list of these; a camera, ``0`` or ``'camera:0'``. Satellite
+                scenes (GeoTIFF) are for restorers and need ``out_dir``; see
+                :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`.
             out_dir: folder for the results, or None: nothing is written. Restorers write ``<stem>.png``; detectors
                 ``<stem>.json``, ``<stem>.png`` with boxes, and ``<stem>_restored.png`` if they restore; segmentors
                 ``<stem>.png`` and ``<stem>_labels.png``, whose values are the classes. Arrays are numbered and always
@@ -145,21 +149,17 @@ class Inferencer:
                 report.outcomes.append(outcome)
         return report
 
-    def stream(self, inputs: Any, out_dir: str | os.PathLike[str] | None = None, *, ir: Any = None,
-               thermal: Any = None, sar: Any = None, tile: int | str | None = 'auto', overlap: int | None = None,
-               dtype: str | None = 'fp32', score_thr: float = 0.3, batch_size: int = 1, draw: bool = True,
-               compare: bool = False, overwrite: bool = False, show_progress: bool | None = None,
-               max_frames: int | None = None, scene_options: Mapping[str, Any] | None = None,
-               report: Report | None = None) -> Iterator[Outcome]:
+    def stream(self, inputs: Any, out_dir: str | os.PathLike[str] | None = None, *,
+               tile: int | str | None = 'auto', overlap: int | None = None, dtype: str | None = 'fp32',
+               score_thr: float = 0.3, batch_size: int = 1, draw: bool = True, compare: bool = False,
+               overwrite: bool = False, show_progress: bool | None = None, max_frames: int | None = None,
+               scene_options: Mapping[str, Any] | None = None, report: Report | None = None,
+               **further: Any) -> Iterator[Outcome]:
         """Do one input after the other and yield what came out, in order; see :meth:`__call__`.
 
         Args:
             inputs: see :meth:`__call__`.
             out_dir: see :meth:`__call__`.
-            ir: infrared pictures, for models that take them: a folder with the same stems, or a file for one picture;
-                for arrays an array or a list.
-            thermal: thermal pictures with their counts, likewise.
-            sar: radar of scenes, likewise.
             tile: for restorers: side of tiles in pixels, ``'auto'``, or None for whole pictures.
             overlap: pixels that tiles share; None takes the network's own.
             dtype: ``'fp32'``, ``'bf16'`` or ``'fp16'`` (GPU).
@@ -172,17 +172,27 @@ class Inferencer:
             max_frames: stop a camera or a video after so many frames.
             scene_options: see :func:`~mmweather.apis.restore_files.restore_files`.
             report: notes what was done, skipped and failed.
+            **further: further inputs of the model by name (``ir``, ``thermal``, ``sar``, those of plug-ins): a folder
+                with the same stems, or a file for one image; for arrays an array or a list.
 
         Yields:
             An outcome for each picture and frame; none for scenes, and for what is skipped or fails.
+
+        Raises:
+            ConfigError: a keyword is neither an option nor an input; see also :meth:`__call__`.
         """
         from .inference import sources
 
+        if not isinstance(out_dir, (str, os.PathLike, type(None))):
+            raise ConfigError(f'out_dir: give a folder or None, got {out_dir!r:.60}')
         report = Report() if report is None else report
         options = Options(tile, overlap, dtype, score_thr, draw, compare, overwrite, batch_size,
                           None if show_progress is None else not show_progress)
-        partners = {'ir': ir, 'thermal': thermal, 'sar': sar}
-        partners = {name: value for name, value in partners.items() if value is not None}
+        names = {*known_inputs(), *self.inputs} - {self.inputs[0]}
+        unknown = sorted(set(further) - names)
+        if unknown:
+            raise ConfigError(f"unknown option '{unknown[0]}'; further inputs are {', '.join(sorted(names))}")
+        partners = {name: value for name, value in further.items() if value is not None}
         out, model, task = None if out_dir is None else Path(out_dir), type(self.model).__name__, self._task
         camera, arrays = sources.camera_index(inputs), sources.arrays_in(inputs)
         if camera is not None:
@@ -196,16 +206,24 @@ class Inferencer:
         found = find_images(inputs, leave_out=out, accept=sources.is_picture_or_video)
         videos = {file: name for file, name in found.items() if is_video_file(file)}
         pictures = {file: name for file, name in found.items() if file not in videos}
-        if pictures:
-            jobs = plan_jobs(task, model, pictures, out, partners, scene_options)
-            yield from work_through(works_of(jobs, task, options, scene_options), task, options, report, len(jobs))
-        for file, name in videos.items():
-            video = sources.Video(file, None if out is None else out / name, task, model, partners)
-            if video.target is not None and video.target.exists() and not overwrite:
-                report.skipped.append(video.target)
+        jobs = plan_jobs(task, model, pictures, out, partners, scene_options) if pictures else []
+        works = works_of(jobs, task, options, scene_options)
+        moving = [sources.Video(file, None if out is None else out / name, task, model, partners)
+                  for file, name in videos.items()]
+        record = None
+        if out is not None:
+            record = open_record(folder_of(out, jobs), self._name, self.model, options, {
+                **(scene_options or {}), **({'max_frames': max_frames} if moving and max_frames else {})})
+            check_results(record, [*works, *(video.work for video in moving)], overwrite)
+        if works:
+            yield from work_through(works, task, options, report, len(works), record=record)
+        for video in moving:
+            file = video.file
+            if record is not None and record.keeps(video.work.target):
+                report.skip(video.work.target, record)
                 continue
             try:
-                yield from video.run(options, report, max_frames)
+                yield from video.run(options, report, max_frames, record)
             except (ConfigError, MissingToolboxError):
                 raise
             except MMWeatherError as error:

@@ -8,15 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
+from ..methods import input_of
 from ..models.ops.contract import InferenceContract
-from ..models.ops.tiling import run_tiled
+from ..models.ops.padding import padded_size
+from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
+from ..utils.arrays import tensor_to_uint8
 from ..utils.images import read_image
+from ..utils.text import plural
+from .memory import check_memory, smaller_tiles
 
-Image = Union[np.ndarray, str, 'os.PathLike[str]']
+Image = Union[np.ndarray, PIL.Image.Image, Tensor, str, 'os.PathLike[str]']
 Images = Union[Image, 'Mapping[str, Image]', 'Sequence[Image]']
 Progress = Callable[[int, int], None]
 
@@ -77,7 +84,8 @@ def restore_image(
         model: a network with an ``inference_contract``, or a restorer such as :func:`mmweather.get_model` builds.
             It is put into evaluation mode.
         images: one picture, or all inputs of the model by name (``{'img': ..., 'ir': ...}``) or in the contract's
-            order. A picture is a file or a uint8 array, (H, W, 3) RGB or (H, W) grey; all are of one size.
+            order. A picture is a file, a PIL image, a uint8 array, (H, W, 3) RGB or (H, W) grey, or a uint8 tensor
+            (3, H, W); all are of one size.
         tile: side of the tiles in pixels, ``'auto'`` (tiles where the image is large), or None for the whole.
         overlap: pixels that tiles share; None takes the network's own.
         dtype: None (float32), ``'bf16'`` or ``'fp16'``: autocast.
@@ -89,7 +97,8 @@ def restore_image(
 
     Raises:
         ConfigError: the model is no restorer, or an option cannot work.
-        DataError: an input is missing, unreadable, of another size, or the output is not finite.
+        DataError: an input is missing, unreadable or of another size, there is not enough memory for it
+            (:mod:`mmweather.apis.memory`), or the output is not finite.
     """
     return restore_batch(model, [images], tile, overlap, dtype, device, progress)[0]
 
@@ -147,12 +156,50 @@ def predict(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None
         (B, C', H, W), on that device.
     """
     where = next(iter(tensors.values())).device
+    with autocast(dtype, where):
+        _check_memory(model, tensors, tile, overlap, dtype)
     with torch.inference_mode(), autocast(dtype, where):
-        if hasattr(model, 'predict_images'):
-            # There, None means what the config says.
-            return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap,
-                                        progress=progress)
-        return run_tiled(model, tuple(tensors.values()), contract_of(model), tile, overlap, progress)
+        return _run(model, tensors, tile, overlap, progress)
+
+
+def _run(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
+         progress: Progress | None = None) -> Tensor:
+    if hasattr(model, 'predict_images'):
+        # There, None means what the config says.
+        return model.predict_images(tensors, tile='none' if tile is None else tile, overlap=overlap, progress=progress)
+    return run_tiled(model, tuple(tensors.values()), contract_of(model), tile, overlap, progress)
+
+
+def _check_memory(model: nn.Module, tensors: dict[str, Tensor], tile: int | str | None, overlap: int | None,
+                  dtype: str | None) -> None:
+    """Refuse pictures, or tiles of them, that the memory is too small for.
+
+    Raises:
+        DataError: see :func:`~mmweather.apis.memory.check_memory`.
+    """
+    contract = contract_of(model)
+    first = next(iter(tensors.values()))
+    count, _, height, width = first.shape
+    side = choose_tile(tile, height, width, contract, first.device.type)
+    if side is None:
+        size = tuple(padded_size(length, contract.multiple_of, contract.minimum) for length in (height, width))
+        beside = 0
+    else:
+        size = tuple(tile_grid(height, width, side, overlap, contract, even=tile == 'auto')[0])
+        # The blended result, and its clamped copy.
+        beside = 2 * 4 * count * bands_of(model) * height * width
+    channels = {name: tensor.shape[1] for name, tensor in tensors.items()}
+
+    def run(height: int, width: int) -> Tensor:
+        return _run(model, {name: torch.zeros((count, bands, height, width), dtype=first.dtype, device=first.device)
+                            for name, bands in channels.items()})
+
+    def remedy(fits: Callable[[int, int], bool]) -> str:
+        if contract.tiling == 'never':
+            return 'give a smaller picture' + (' or --batch-size 1' if count > 1 else '')
+        return smaller_tiles(fits, max(size))
+
+    check_memory(model, (dtype, ), run, (size[0], size[1]), count, first.device, remedy, beside)
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -167,11 +214,37 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
     else:
         row = list(images) if isinstance(images, (list, tuple)) else [images]
         if len(row) != len(names):
-            raise DataError(f'{len(row)} image(s) given, the model takes {len(names)}: {", ".join(names)}')
+            raise DataError(f'{plural(len(row), "image")} given, the model takes {len(names)}: {", ".join(names)}')
         given = dict(zip(names, row, strict=True))
     if set(names) != set(given):
         raise DataError(f"inputs {', '.join(sorted(given)) or 'none'} given, the model takes {', '.join(names)}")
     return {name: given[name] for name in names}
+
+
+def in_memory(image: Any) -> np.ndarray | None:
+    """Return an image in memory as an array (H, W) or (H, W, C), or None for a file name and anything else.
+
+    Args:
+        image: an array, which is returned as it is; a PIL image, whose orientation is applied and whose colours become
+            RGB; or a tensor, (C, H, W) with one or three channels, (H, W, C), or (H, W).
+
+    Raises:
+        DataError: a PIL image has more than 8 bits a value, which have no fixed range.
+    """
+    if isinstance(image, np.ndarray):
+        return image
+    if isinstance(image, Tensor):
+        array = image.detach().cpu().numpy()
+        if array.ndim == 3 and array.shape[0] in (1, 3):
+            array = array.transpose(1, 2, 0)
+        return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if isinstance(image, PIL.Image.Image):
+        if image.mode in ('I', 'F') or image.mode.startswith('I;'):
+            raise DataError(f"a PIL image of mode '{image.mode}' has more than 8 bits a value; scale it to 0..255 and "
+                            "convert it to 'L' or 'RGB'")
+        upright = PIL.ImageOps.exif_transpose(image)
+        return np.array(upright.convert('L' if image.mode in ('1', 'L', 'LA', 'La') else 'RGB'))
+    return None
 
 
 def as_array(name: str, image: Image) -> np.ndarray:
@@ -180,18 +253,17 @@ def as_array(name: str, image: Image) -> np.ndarray:
     Raises:
         DataError: it is no such picture; ``name`` stands in the message.
     """
-    if not isinstance(image, np.ndarray):
-        return read_image(os.fspath(image), mode=read_mode(name))
+    found = in_memory(image)
+    if found is None:
+        if not isinstance(image, (str, os.PathLike)):
+            raise DataError(f"'{name}' must be a file, an array, a PIL image or a tensor, got {type(image).__name__}")
+        return read_image(os.fspath(image), mode=input_of(name).image_mode)
+    image = found
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"'{name}' must be uint8 (H, W, 3) RGB or (H, W), got {image.dtype} {image.shape}; "
                         'scale to 0..255, round and cast')
     return array
-
-
-def read_mode(name: str) -> str:
-    """How :func:`~mmweather.utils.images.read_image` reads an input of that name."""
-    return 'grey3' if name == 'ir' else 'rgb'
 
 
 def _to_tensor(array: np.ndarray) -> Tensor:
@@ -201,7 +273,7 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 def _to_array(output: Tensor) -> np.ndarray:
     image = output.float()
     check_finite(image)
-    return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return tensor_to_uint8(image).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def check_finite(image: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import os
@@ -14,12 +15,24 @@ import numpy as np
 from torch import nn
 
 from ..errors import ConfigError, DataError
+from ..methods import input_of
 from ..utils.images import is_image_file
 from .inference.loop import Options, Task, Work, work_through
 from .inference.report import Report
 from .inference.restoring import Restoring
 from .restore import pick_device
 from .scenes.detect import is_scene, is_tiff
+
+
+def as_path(value: Any) -> Path:
+    """Return the path that a value names.
+
+    Raises:
+        DataError: it is something else, such as None or bytes.
+    """
+    if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
+        raise DataError(f'an input must be a file, a folder, a pattern or an image in memory, got {value!r:.60}')
+    return Path(value)
 
 
 def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
@@ -36,14 +49,15 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         File -> its path below the folder it was found in, without the ending; in the order of the inputs.
 
     Raises:
-        DataError: nothing is there, or two pictures would have one result.
+        DataError: nothing is there, two pictures would have one result, or one has no name but its ending.
     """
-    items = [source] if isinstance(source, (str, os.PathLike)) else list(source)
-    without = None if leave_out is None else Path(leave_out).resolve()
+    several = isinstance(source, Iterable) and not isinstance(source, (str, bytes))
+    items = list(source) if several else [source]
+    without = None if leave_out is None else Path(os.path.realpath(leave_out))
     owners: dict[Path, Path] = {}
     for entry in items:
-        item = os.fspath(entry)
-        path = Path(item)
+        path = as_path(entry)
+        item = str(path) if isinstance(entry, os.PathLike) else entry
         if path.is_dir():
             files = {file: file.relative_to(path) for file in sorted(path.rglob('*')) if accept(file)}
         elif path.exists():
@@ -51,20 +65,19 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
         else:
             found = (Path(file) for file in sorted(glob.glob(item, recursive=True)))
             files = {file: Path(file.name) for file in found if accept(file)}
-        files = {file: name for file, name in files.items()
-                 if file.is_file() and (file == path or without is None or without not in file.resolve().parents)}
+        # What is no regular file stays: its reader says what it is.
+        files = {file: name for file, name in files.items() if not file.is_dir() and (
+            file == path or without is None or without not in Path(os.path.realpath(file)).parents)}
         if not files:
             raise DataError(f"'{item}': no image there; give an image, a folder of images or a glob pattern")
         for file, name in files.items():
+            if not name.stem.strip('.'):
+                raise DataError(f"'{file}' has nothing before its ending to name the result by; rename it")
             other = owners.setdefault(name.with_suffix(''), file)
-            if other.resolve() != file.resolve():
+            if os.path.realpath(other) != os.path.realpath(file):
                 raise DataError(f"'{other}' and '{file}' would have one result '{name.with_suffix('')}'; rename "
                                 'one or restore them apart')
     return {file: name for name, file in owners.items()}
-
-
-#: What the names of thermal pictures have in the place of the visible ones' (Freiburg Thermal).
-_THERMAL_NAMES = (('_rgb', '_ir'), ('_rgb', '_ir_aligned'), ('_rgb', '_thermal'))
 
 
 def find_partner(folder: Path, name: Path, kind: str = 'ir',
@@ -74,8 +87,7 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     Args:
         folder: where to look: at the same place below it, then in itself; or the file.
         name: path of the picture below its folder, without the ending.
-        kind: name of the input; thermal pictures may also be called ``*_ir`` where the visible one is ``*_rgb``, and
-            end in ``.npy``.
+        kind: name of the input; its record (:class:`mmweather.inputs.Input`) gives further stems and endings.
         accept: tells by the name whether a file is taken.
 
     Raises:
@@ -83,14 +95,29 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     """
     if folder.is_file():
         return folder
-    names = [name.name]
-    if kind == 'thermal':
-        names += [name.name.replace(visible, other) for visible, other in _THERMAL_NAMES if visible in name.name]
+    record = input_of(kind)
+    names = [name.name, *(name.name.replace(visible, other) for visible, other in record.stems if visible in name.name)]
     for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
-        for file in sorted(stem.parent.glob(f'{glob.escape(stem.name)}.*')):
-            if file.stem == stem.name and (accept(file) or (kind == 'thermal' and file.suffix == '.npy')):
+        for file in _files_by_stem(stem.parent).get(stem.name, ()):
+            if accept(file) or file.suffix in record.suffixes:
                 return file
     raise DataError(f"'{name}' has no partner in '{folder}'; put an image of the same stem there")
+
+
+def _files_by_stem(folder: Path) -> Mapping[str, list[Path]]:
+    try:
+        return _list_by_stem(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@functools.lru_cache(maxsize=16)
+def _list_by_stem(folder: Path, changed: int) -> Mapping[str, list[Path]]:
+    """Files of a folder by stem; ``changed`` makes a folder that has changed another one."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        found.setdefault(file.stem, []).append(file)
+    return found
 
 
 @dataclass(frozen=True)
@@ -189,7 +216,7 @@ def check_partners(inputs: Sequence[str], model: str, partners: Mapping[str, Any
     """
     first, *others = inputs
     if set(partners) != set(others):
-        example = 'ir' if set(others) <= {'ir'} else others[0]
+        example = others[0] if others else 'ir'
         raise ConfigError(f"{model} takes {', '.join((first, *others))}; give a folder for each but the "
                           f"first, as in --{example} DIR: given {', '.join(partners) or 'none'}")
 
@@ -208,9 +235,9 @@ def restore_files(
     """Restore files, folders and patterns: pictures into PNG files, scenes into GeoTIFFs, of the same names.
 
     TIFFs that are georeferenced, or that no picture reader takes, are scenes and go through
-    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all and results that exist are
-    left, so a rerun goes on where the last one stopped. An input that cannot be restored is reported, and the rest is
-    finished.
+    :func:`~mmweather.apis.scenes.geotiff.restore_geotiff`. A result is written whole or not at all, and existing
+    results are kept, so a rerun continues where the last one stopped. An input that cannot be restored is reported, and
+    the rest is finished.
 
     Args:
         model: as in :func:`~mmweather.apis.restore.restore_image`.
@@ -234,12 +261,22 @@ def restore_files(
     jobs = plan_files(model, source, out_dir, partners, scene_options)
     if options.get('device') is not None:
         model = model.to(pick_device(options['device']))
+    from .inference.record import check_results, open_record
+
     task, report = Restoring(model), Report()
     chosen = Options(overwrite=overwrite, compare=compare, hidden=None if show_progress is None else not show_progress,
                      **{name: value for name, value in options.items() if name != 'device'})
-    for _ in work_through(works_of(jobs, task, chosen, scene_options), task, chosen, report, len(jobs)):
+    works = works_of(jobs, task, chosen, scene_options)
+    record = open_record(folder_of(Path(out_dir), jobs), type(model).__name__, model, chosen, scene_options)
+    check_results(record, works, overwrite)
+    for _ in work_through(works, task, chosen, report, len(jobs), record=record):
         pass
     return report
+
+
+def folder_of(out: Path, jobs: Sequence[Job]) -> Path:
+    """The folder of the results; ``out`` is the result itself where it is that of a single scene."""
+    return out.parent if len(jobs) == 1 and jobs[0].target == out else out
 
 
 def works_of(jobs: Iterable[Job], task: Task, options: Options,
@@ -267,11 +304,19 @@ def _work(job: Job, task: Task, options: Options, scene_options: Mapping[str, An
     def scene(target: Path) -> Path:
         from .scenes.geotiff import restore_geotiff
 
-        others: dict[str, Any] = {name: job.partner(name) for name in job.partners}
+        radar = job.partner('sar') if 'sar' in job.partners else None  # other inputs are refused there
         shown = None if options.hidden is None else not options.hidden
         return restore_geotiff(task.model, job.file, target, tile=options.tile, overlap=options.overlap,
-                               dtype=options.dtype, show_progress=shown, **others, **scene_options)
+                               dtype=options.dtype, show_progress=shown, sar=radar, **scene_options)
 
     stem = None if job.target is None else job.target.with_name(job.name.name)
     alone = functools.partial(scene, job.target) if job.is_scene and job.target is not None else None
-    return Work(job.file, read, stem, job.target, alone)
+    return Work(job.file, read, stem, job.target, alone, (job.file, *_partners_of(job)))
+
+
+def _partners_of(job: Job) -> list[Path]:
+    found = []
+    for name in job.partners:
+        with contextlib.suppress(DataError):  # reported when the picture is read
+            found.append(job.partner(name))
+    return found

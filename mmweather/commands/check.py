@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ._pixels import add_pixel_argument, with_pixel_limit
+
 HELP = 'find unreadable, unpaired, mismatched and leaked images'
 EXAMPLE = """examples:
   mmweather check data/roadscene_rain
@@ -17,9 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='a config (its training, validation and test data) or a folder')
     parser.add_argument('--quarantine', metavar='PATH',
                         help='write the files to skip as JSON, for the argument quarantine of the data set')
+    add_pixel_argument(parser)
     parser.add_argument('--workers', type=int, help='threads (default: all cores)')
 
 
+@with_pixel_limit
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0 without findings, else 1."""
     from ..datasets.tools.check import check

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+
+from ._pixels import add_pixel_argument, with_pixel_limit
 
 HELP = 'draw the mini data sets, or put a downloaded set into place'
 EXAMPLE = """examples:
@@ -76,6 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='by sorted name, the first of each N photos is for testing (default: 20)')
     dusty.add_argument('--copy', action='store_true', help='copy kept files (default: link them)')
     _add_voc_fog(sets.add_parser('voc-fog', help='lay fog on a PASCAL VOC or COCO set, in the layout of VOC-FOG'))
+    for parser in sets.choices.values():
+        add_pixel_argument(parser)
 
 
 def _add_voc_fog(fog: argparse.ArgumentParser) -> None:
@@ -104,12 +109,14 @@ def _add_voc_fog(fog: argparse.ArgumentParser) -> None:
 def _voc_fog(args: argparse.Namespace) -> int:
     from ..datasets.tools.fog_set import FogSettings, make_fog_set
     from ..datasets.tools.fog_sources import find_sources, read_list
+    from ..utils.text import printable, shorten
     settings = FogSettings(args.beta and tuple(args.beta), args.airlight and tuple(args.airlight), args.seed,
                            args.depth, args.depth_scale, args.quality)
-    sources, alone = find_sources(args.source, args.images, args.annotations)
+    sources, alone = find_sources(args.source, args.images, args.annotations,
+                                  report=lambda line: print(printable(line), file=sys.stderr))
     if alone:
-        print(f"left out, because an image or its annotation is missing: {len(alone)} ({', '.join(alone[:5])}"
-              f"{', ...' if len(alone) > 5 else ''})")
+        print(printable(f"left out, because an image or its annotation is missing: {len(alone)} "
+                        f"({shorten(alone)})"))
     done = make_fog_set(sources, args.dir, settings, args.test_every, args.test_list and read_list(args.test_list),
                         args.val_fraction, args.workers or os.cpu_count() or 1)
     if done['dropped']:
@@ -118,6 +125,7 @@ def _voc_fog(args: argparse.Namespace) -> int:
     return 0
 
 
+@with_pixel_limit
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     if args.dataset == 'mini':

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ._inference import add_model_arguments, add_run_arguments, infer
+from ._inference import add_input_arguments, add_model_arguments, add_run_arguments, infer
 
 HELP = 'segment images and videos: files, folders or glob patterns'
 EXAMPLE = """mmweather segment night/ImagesRGB --thermal night/ImagesIR --model heatnet_rgbt-late_4xb2-100k_freiburg --checkpoint heatnet.pth --out masks
@@ -14,12 +14,10 @@ mmweather segment 'shots/*.jpg' --model my_config.py --checkpoint best.pth --out
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_model_arguments(parser, '<stem>.png with the classes in colour, <stem>_labels.png whose values are the classes')
-    parser.add_argument('--thermal', metavar='DIR',
-                        help='thermal images with their counts, of the same stems (or *_ir for *_rgb), for models that '
-                             'take them')
+    add_input_arguments(parser, 'segment')
     add_run_arguments(parser, 'segment')
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment; 1 where an input failed."""
-    return infer(args, 'segment', thermal=args.thermal)
+    return infer(args, 'segment')

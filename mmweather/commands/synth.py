@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from ._pixels import add_pixel_argument, with_pixel_limit
+
 HELP = 'lay fog, rain, night, dust or cloud of a severity on pictures'
 EXAMPLE = """mmweather synth fog street/ foggy/ --severity 3
 mmweather synth rain 'shots/*.jpg' rainy/ --severity 5 --seed 1 --depth depth/
@@ -31,13 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of one level (default: 1, 16-bit PNG 1/256)')
     parser.add_argument('--quality', type=int, default=95, help='of JPEG and WebP (default: 95)')
     parser.add_argument('--jobs', type=int, metavar='N', help='processes (default: all cores)')
+    add_pixel_argument(parser)
     parser.add_argument('--overwrite', action='store_true', help='make again what is there already')
 
 
+@with_pixel_limit
 def run(args: argparse.Namespace) -> int:
     """Lay weather; 1 where a file failed."""
     from ..apis.restore_files import find_images
     from ..datasets.tools.weather_files import WeatherSettings, lay_weather
+    from ..utils.text import printable
     from ..weather.severity import describe
 
     settings = WeatherSettings(args.weather, args.severity, args.seed, args.depth, args.depth_scale, args.quality)
@@ -50,5 +55,5 @@ def run(args: argparse.Namespace) -> int:
     print(f'{args.weather}, severity {args.severity} ({parameters}): {len(report.done)} made, {len(report.skipped)} '
           f'there already, {len(report.failed)} failed: {args.out}')
     for path, reason in report.failed.items():
-        print(f'failed: {path}: {reason}', file=sys.stderr)
+        print(printable(f'failed: {path}: {reason}'), file=sys.stderr)
     return 1 if report.failed else 0

@@ -26,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--host', default='127.0.0.1',
                         help='address to listen at (127.0.0.1: this machine alone; 0.0.0.0: every machine)')
     parser.add_argument('--port', type=int, default=7860, help='0 takes a free one (7860)')
+    parser.add_argument('--allowed-host', action='append', default=[], metavar='NAME',
+                        help='name at which a proxy shows the page; may be repeated, others are refused')
+    parser.add_argument('--root-path', default='', metavar='PATH',
+                        help='path at which a proxy shows the page, such as /weather')
     parser.add_argument('--device', help='cpu, cuda, cuda:1, mps; the best there is by default')
     parser.add_argument('--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32',
                         help='precision; fp16 on a GPU only (fp32)')
@@ -35,15 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until interrupted."""
+    """Serve until interrupted, which :func:`mmweather.cli.main` reports."""
     from ..web.choices import choices_from
     from ..web.engine import Engine, Limits
     from ..web.server import serve
 
     engine = Engine(choices_from(args.model, args.checkpoint), args.device, args.dtype,
                     Limits(args.max_mb, args.max_mp))
-    try:
-        serve(engine, args.host, args.port, args.open)
-    except KeyboardInterrupt:
-        print()
+    serve(engine, args.host, args.port, args.open, args.allowed_host, args.root_path)
     return 0

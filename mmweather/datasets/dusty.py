@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from ..errors import ConfigError
 from ..utils.images import read_image, write_image
+from ..utils.runs import check_target
 from .paired import list_images
 from .sand_dust import SandDust
-from .tools.placing import check_source, check_target, place_files
+from .tools.placing import check_source, place_files
 from .transforms.resizing import resize_picture
 
 SIDE = 16
@@ -50,7 +51,7 @@ def divide(groups: np.ndarray, roles: Sequence[str], test_every: int = 20) -> li
     Args:
         groups: of :func:`look_alikes`.
         roles: ``'train'`` or ``'test'`` of photos whose part is settled elsewhere, ``''`` of those to be divided.
-        test_every: of the photos that resemble no other, in their order, the first of each so many is for testing.
+        test_every: of the photos that resemble no other, in their order, use every n-th for testing.
 
     Returns:
         One of ``'train'``, ``'test'`` and ``'left out'`` each: look-alikes of a settled photo follow it, those of

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,9 @@ from tqdm import tqdm
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.runs import check_target
 from .paired import PairedImageDataset, list_images
+from .tools.placing import check_source, place_files
 
 
 @DATASETS.register_module()
@@ -75,14 +74,10 @@ def install_sand_dust(source: str | Path, target: str | Path, copy: bool = False
         DataError: the layout is another, a clean image has no depth beside it, or ``target`` is not empty.
     """
     from ..utils.images import read_image
-    source, target = Path(source), Path(target)
-    if not source.is_dir():
-        raise DataError(f"no such folder: '{source}'; give the folder of the downloaded data set")
+    source, target = check_source(source), check_target(target)
     roots = [path.parents[1] for depth in range(3) for path in sorted(source.glob('*/' * depth + 'train/dust'))]
     if not roots:
         raise DataError(f"'{source}' holds no train/dust; give the folder with train and test of the sand-dust set")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"'{target}' exists and is not an empty folder; choose another or remove it")
     files = {part: list(list_images(roots[0].absolute() / folder).values())
              for part, folder in SandDust.FOLDERS.items()}
     for path in tqdm(files['clean'], desc='checking', unit='file', disable=None):
@@ -90,21 +85,5 @@ def install_sand_dust(source: str | Path, target: str | Path, copy: bool = False
         if width != 2 * height:
             raise DataError(f"'{path}' is {width}x{height} (width x height): an image and its depth side by side are "
                             'twice as wide as high; add the depth or move the file away')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
-    building.chmod(0o755)
-    try:
-        jobs = [(path, building / SandDust.FOLDERS[part]) for part, found in files.items() for path in found]
-        for path, folder in tqdm(jobs, desc='copying' if copy else 'linking', unit='file', disable=None):
-            folder.mkdir(parents=True, exist_ok=True)
-            if copy:
-                shutil.copyfile(path, folder / path.name)
-            else:
-                (folder / path.name).symlink_to(path)
-        os.replace(building, target)
-    except OSError as error:
-        raise DataError(f"cannot write '{target}' ({error.strerror}); choose another folder, or --copy where links are "
-                        'not allowed') from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    place_files([(path, SandDust.FOLDERS[part]) for part, found in files.items() for path in found], target, copy)
     return {part: len(found) for part, found in files.items()}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
+from ..utils.files import read_json, read_text
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import shorten
 from .sen12mscr_splits import SPLITS, published_splits
 
 SENSORS = ('s1', 's2', 's2_cloudy')
@@ -86,7 +86,7 @@ def index_patches(root: str | Path, layout: str = 'auto') -> Patches:
     Args:
         root: of the data set.
         layout: one of :data:`LAYOUTS`, or ``'auto'`` to find out.  ``archives``:
-            ``ROIs1158_spring_s1/s1_1/ROIs1158_spring_s1_1_p407.tif`` and likewise ``_s2``, ``_s2_cloudy`` (the
+            ``ROIs1158_spring_s1/s1_1/ROIs1158_spring_s1_1_p407.tif`` and the same for ``_s2``, ``_s2_cloudy`` (the
             published archives, UnCRtainTS); ``seasons``: ``ROIs1158_spring/s1_1/...`` with the same file names
             (ACA-CRNet); ``flat``: ``s1``, ``s2_cloudfree``, ``s2_cloudy`` with one name
             ``ROIs1970_fall_139_p839.tif`` (DSen2-CR, GLF-CR).
@@ -140,8 +140,8 @@ def read_table(path: str | Path) -> dict[str, set[str]]:
     """
     splits: dict[str, set[str]] = {split: set() for split in SPLITS}
     try:
-        with open(path, newline='', encoding='utf-8') as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        lines = csv.reader(read_text(path).splitlines())
+        rows = [[cell.strip() for cell in row] for row in lines if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"table '{path}' cannot be read ({error}); give a CSV of split, three folders, file") from error
     for number, row in enumerate(rows, 1):
@@ -179,7 +179,7 @@ def read_splits(splits: str | Path | Mapping[str, Iterable[str]] | None, root: s
         path = own if splits is None else Path(root) / splits
         source = f"'{path}'"
         try:
-            lists = json.loads(path.read_text(encoding='utf-8'))
+            lists = read_json(path)
         except (OSError, ValueError) as error:
             raise DataError(f"split lists {source} cannot be read ({error}); give a JSON file of "
                             '{"train": [...], "val": [...], "test": [...]}') from error

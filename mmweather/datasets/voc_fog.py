@@ -8,9 +8,10 @@ from typing import Any
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.files import finite_number, read_text
 from ..utils.images import is_image_file
+from ..utils.text import shorten
 from ..utils.voc import VOCObject
-from .paired import shorten
 from .paired_det import PairedDetDataset
 
 FIVE_CLASSES = ('person', 'bicycle', 'car', 'motorbike', 'bus')
@@ -30,7 +31,7 @@ class VOCFog(PairedDetDataset):
         data_root: folder that holds ``train`` and ``test``.
         split: ``'train'`` or ``'test'``.
         part: of the training split, ``'train'`` or ``'val'``; None takes all.
-        holdout_every: one image out of so many is held out.
+        holdout_every: hold out every n-th image.
         weather: ``'fog'``, or ``'clear'``: ``img`` is then the clean image, to measure what the fog costs.
         clean: give ``clean_img_path`` (see ``mmweather.LoadCleanImage``).
         data_prefix: other folders, relative to ``data_root``; replaces the choice by ``split``, ``weather``, ``clean``.
@@ -181,19 +182,19 @@ class FoggyDriving(PairedDetDataset):
     def _read(self, annotation: Path) -> tuple[None, list[VOCObject]]:
         objects = []
         try:
-            lines = annotation.read_text(encoding='utf-8').splitlines()
+            lines = read_text(annotation).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"annotation '{annotation}' cannot be read ({error}); copy it again") from error
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                index, x1, y1, x2, y2 = map(float, line.split())
+                index, x1, y1, x2, y2 = map(finite_number, line.split())
                 name = self.CLASSES[int(index)] if index >= 0 and index == int(index) else None
             except (ValueError, IndexError):
                 name = None
             if name is None:
                 raise DataError(f"annotation '{annotation}', line {number}: want 'id x1 y1 x2 y2' with an id of 0 to "
-                                f'{len(self.CLASSES) - 1}, got {line.strip()!r}; mend the line')
+                                f'{len(self.CLASSES) - 1}, got {line.strip()!r}; fix the line')
             objects.append(VOCObject(name, (x1, y1, x2, y2)))
         return None, objects

@@ -10,18 +10,23 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmweather.utils.config_file import innermost
 
 from ..compat.cpu_dist import leave_group
+from ..config.explain import config_errors
+from ..config.load import check_sections, default_work_dir, load_config
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
-from ..utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
-from .build_errors import config_errors
-from .config import check_sections, default_work_dir, load_config
+from ..utils.checkpoint import load_checkpoint, load_into, missing_parts, same_shapes, unwrap_state_dict
+from ..utils.finite import infinite_by_design
+from ..utils.runs import end_forks_with_parent, end_with_launcher
+from .processes import Company, OneRun
 from .resume import find_resume_checkpoint
 
 _AMP = 'mmengine.AmpOptimWrapper'
@@ -38,9 +43,9 @@ class SafeRunner(Runner):
     strict_load = True
 
     def load_or_resume(self) -> None:
-        """As MMEngine's, but an automatic resume passes over checkpoints that were cut short."""
+        """As MMEngine's, but an automatic resume passes over checkpoints that are cut short or not finite."""
         if self._resume and self._load_from is None and not self._has_loaded:
-            found = find_resume_checkpoint(self.work_dir)
+            found = find_resume_checkpoint(self.work_dir, infinite_by_design(self._bare_model()))
             if found is None:
                 self.logger.info(f'No checkpoint in {self.work_dir}: training starts from the beginning.')
                 self._resume = False
@@ -48,13 +53,46 @@ class SafeRunner(Runner):
                 self._load_from = str(found)
         super().load_or_resume()
 
+    def _bare_model(self) -> torch.nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """As MMEngine's, but the file gets its name when it is complete.
+
+        Args:
+            out_dir: folder.
+            filename: name in the folder.
+            *args: see MMEngine.
+            **kwargs: see MMEngine.
+
+        Raises:
+            OSError: the file cannot be written; nothing is left of it, and an older file of the name stays.
+        """
+        if '://' in str(out_dir):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        path = Path(out_dir, filename)
+        part = path.with_name(f'.{path.name}.part')
+        try:
+            # Only the main process writes.
+            super().save_checkpoint(str(part.parent), part.name, *args, **kwargs)
+            if is_main_process():
+                with part.open('rb+') as file:
+                    os.fsync(file.fileno())
+                os.replace(part, path)
+        except BaseException:
+            if is_main_process():
+                part.unlink(missing_ok=True)
+            raise
+
     def load_checkpoint(self, filename: str, map_location: str | Callable = 'cpu', strict: bool = False,
                         revise_keys: Any = None) -> dict:
         """Load weights into the model.
 
         Args:
-            filename: a file, or an address that MMEngine understands.
-            map_location: see :func:`torch.load`.
+            filename: a file or an address, see :func:`mmweather.utils.download.local_file`.
+            map_location: unused. Everything is read on the CPU: an optimizer moves its moments itself, and step
+                counters on a GPU would stop every step.
             strict: demand that all keys fit; always so when resuming or testing.
             revise_keys: unused; the prefixes of wrappers are known.
 
@@ -65,10 +103,7 @@ class SafeRunner(Runner):
             CheckpointError: the file is missing, broken, holds code, or belongs to another network.
         """
         path = str(filename)
-        if '://' in path:
-            checkpoint = CheckpointLoader.load_checkpoint(path, map_location, self.logger)
-        else:
-            checkpoint = load_checkpoint(path, map_location)
+        checkpoint = load_checkpoint(path)
         if self._resume and not {'epoch', 'iter'} <= set(checkpoint.get('meta') or ()):
             raise CheckpointError(f"'{path}' holds weights only, not the state of a training: it cannot be resumed; "
                                   'start from it with --cfg-options load_from=<path>')
@@ -76,6 +111,10 @@ class SafeRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = unwrap_state_dict(checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
+        lacking = missing_parts(model, state) if self._resume else []
+        if lacking:
+            raise CheckpointError(f"'{path}' holds no {' and no '.join(lacking)}, so the training cannot be resumed: "
+                                  'start from it with --cfg-options load_from=<path>')
         strict = strict or self._resume or self.strict_load
         load_into(model, state if strict else self._fitting(model, state, path), path, strict=strict)
         self._has_loaded = True
@@ -84,7 +123,7 @@ class SafeRunner(Runner):
 
     def _fitting(self, model: torch.nn.Module, state: dict, path: str) -> dict:
         own = model.state_dict()
-        fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+        fits = same_shapes(state, own)
         if not fits:
             raise CheckpointError(f"'{path}' (load_from) has no key and shape of {type(model).__name__}: it belongs to "
                                   'another network')
@@ -251,15 +290,19 @@ def _use_tta(config: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if config.get(key) is None:
             raise ConfigError(f"--tta: the config has no '{key}'; add it, or leave --tta out")
-    dataset = config.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = config.tta_pipeline
+    for dataset in innermost(config.test_dataloader.dataset):
+        dataset.pipeline = config.tta_pipeline
     config.model = ConfigDict(**config.tta_model, module=config.model)
+
+
+def _company(config: Config) -> Company:
+    return Company(((config.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout'))
 
 
 def build_runner(config: Config) -> Runner:
     """The runner of a config: :class:`SafeRunner`, or the class that ``runner_type`` names."""
+    end_forks_with_parent()
+    end_with_launcher()
     return RUNNERS.build(config) if 'runner_type' in config else SafeRunner.from_cfg(config)
 
 
@@ -273,13 +316,16 @@ def train(args: argparse.Namespace) -> Runner:
         MMWeatherError: something that the user can mend.
     """
     config = train_config(args)
-    with config_errors(config):
+    company = _company(config)
+    with config_errors(config), company.end_together(), OneRun(config.work_dir, config.launcher != 'none') as run:
         refuse_leaking_config(config)
         runner = build_runner(config)
+        company.meet()
+        run.share()
         if isinstance(runner, SafeRunner):
             runner.strict_load = bool(config.get('resume'))
         runner.train()
-    leave_group()
+        leave_group()
     return runner
 
 
@@ -293,13 +339,15 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         MMWeatherError: something that the user can mend.
     """
     config = test_config(args)
-    with config_errors(config):
+    company = _company(config)
+    with config_errors(config), company.end_together():
         refuse_leaking_config(config)
         runner = build_runner(config)
+        company.meet()
         if args.checkpoint is None and next(runner.model.parameters(), None) is not None:
             raise ConfigError(f"no weights to test '{args.config}' with; give a checkpoint after the config")
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()
-    leave_group()
+        leave_group()
     return metrics

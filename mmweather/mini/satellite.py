@@ -30,8 +30,6 @@ _LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1's ground range products; sets the speckle."""
 # Side of a pixel in units of 10 m, per band.
 _COARSENESS = (6, 1, 1, 1, 2, 2, 2, 1, 2, 6, 6, 2, 2)
-# Reflectance of the air itself on a clear day, in red, green and blue.
-_CLEAR_HAZE = np.array([0.02, 0.04, 0.065], np.float32)
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def draw_tile(height: int, width: int, rng: np.random.Generator, region: int = 0
 
     Args:
         height: of the tile in pixels of 10 m, at least 32.
-        width: likewise.
+        width: see above.
         rng: the source of randomness.
         region: tiles of one region share its colours, as the patches of one satellite scene do.
 
@@ -196,23 +194,3 @@ def as_sensed(optical: np.ndarray, rng: np.random.Generator, noise: float = 0.00
             small = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
         out[..., band] = small
     return np.round(np.clip(out, 0, 6.5535) * 10000).astype(np.uint16)
-
-
-def to_true_colour(rgb: np.ndarray, white: float = 0.5) -> np.ndarray:
-    """The picture that a map service shows: without the haze of a clear day, floating (H, W, 3) in [0, 1].
-
-    Args:
-        rgb: reflectance of red, green and blue (B4, B3, B2), (H, W, 3).
-        white: reflectance shown as 1.
-    """
-    return np.clip((rgb - _CLEAR_HAZE) / (white - _CLEAR_HAZE), 0, 1)**0.6
-
-
-def from_true_colour(picture: np.ndarray, white: float = 0.5) -> np.ndarray:
-    """Reflectance that :func:`to_true_colour` shows as ``picture``, floating (H, W, 3)."""
-    return _CLEAR_HAZE + picture**(1 / 0.6) * (white - _CLEAR_HAZE)
-
-
-def true_colour(rgb: np.ndarray, white: float = 0.5) -> np.ndarray:
-    """:func:`to_true_colour` in 8 bits: uint8 (H, W, 3)."""
-    return np.round(255 * to_true_colour(rgb, white)).astype(np.uint8)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, MissingToolboxError
+from ..utils.arrays import to_uint8
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
+from ..utils.runs import claim, map_jobs
 from ..weather.noise import picture_generator
 from ..weather.rain import Rain, add_rain
 from .scene import draw_scene
@@ -33,10 +33,6 @@ _QUALITY = {'Vis/input': 93, 'Vis/target': 90, 'Inf/input': 85}
 _NIGHT_SHARE = 0.4
 
 Job = tuple[Any, ...]
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _odd_size(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
@@ -61,9 +57,9 @@ def rainy_street(seed: int, split: str, index: int, size: tuple[int, int]) -> di
     scene = draw_scene(*_odd_size(size, rng), rng, night=bool(rng.random() < _NIGHT_SHARE))
     rainy, _ = add_rain(scene.visible, rng, Rain.draw(rng), scene.depth)
     return {
-        'Vis/input': _to_bytes(rainy),
-        'Vis/target': _to_bytes(scene.visible),
-        'Inf/input': _to_bytes(scene.thermal),
+        'Vis/input': to_uint8(rainy),
+        'Vis/target': to_uint8(scene.visible),
+        'Inf/input': to_uint8(scene.thermal),
     }
 
 
@@ -94,31 +90,6 @@ GEOTIFF_SETS = ('sen12ms-cr', )
 """Sets that need rasterio."""
 
 
-def _claim(root: Path, manifest: dict[str, Any]) -> None:
-    """Make sure that ``root`` is empty or holds this very set, and write the manifest."""
-    path = root / MANIFEST
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
-        if not isinstance(found, dict):
-            found = {}
-        changed = [key for key in manifest if found.get(key) != manifest[key] and key not in ('sets', 'complete')]
-        if changed:
-            told = ', '.join(f'{key} {found.get(key)} instead of {manifest[key]}' for key in changed)
-            raise DataError(f"'{root}' holds another mini set ({told}); delete the folder or choose another")
-        manifest['sets'] = sorted({*found.get('sets', ()), *manifest['sets']})
-    elif root.is_dir() and any(root.iterdir()):
-        raise DataError(f"'{root}' is not empty and holds no mini set; choose a new or an empty folder")
-    elif root.exists() and not root.is_dir():
-        raise DataError(f"'{root}' is a file; choose a folder")
-    try:
-        write_json(path, manifest)
-    except OSError as error:
-        raise DataError(f"cannot write to '{root}' ({error.strerror}); choose another folder") from error
-
-
 def _available(only: Sequence[str]) -> list[str]:
     """The sets to write.  What was not asked for by name and cannot be written is left out."""
     names = set(only or SETS)
@@ -144,7 +115,7 @@ def make_mini(root: str | Path,
     """Write the mini sets under ``root``.
 
     ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``; ``rice1``
-    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` likewise with ``mask``; ``sen12ms-cr`` becomes
+    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` the same with ``mask``; ``sen12ms-cr`` becomes
     ``root/sen12mscr/ROIs*_{s1,s2,s2_cloudy}/...tif``, left out with one line where rasterio is missing; ``voc-fog``
     becomes ``root/voc_fog``, see :mod:`~mmweather.datasets.tools.fog_set`; ``sand-dust`` becomes
     ``root/sand_dust/{train/clean,train/dust,test,reference}/NNN.{png,jpg}``.  Pictures depend on (seed, split, index,
@@ -177,21 +148,13 @@ def make_mini(root: str | Path,
     root, names = Path(root), _available(only)
     counts = {'train': train, 'test': test}
     manifest = {'mini': VERSION, 'seed': seed, **counts, 'size': list(size), 'sets': names, 'complete': False}
-    _claim(root, manifest)
+    found = claim(root, MANIFEST, manifest, 'delete the folder or choose another', loose=('sets', 'complete'))
+    manifest['sets'] = sorted({*found.get('sets', ()), *names})
     for name in names:
         list_jobs, work = SETS[name]
         jobs = list_jobs(root, seed, counts, tuple(size))
-        processes = min(workers, len(jobs))
-        with tqdm(total=len(jobs), desc=name, unit='image', disable=not progress) as bar:
-            if processes <= 1:
-                for job in jobs:
-                    work(job)
-                    bar.update()
-            else:
-                # spawn: a forked child could inherit locked threads of a numerical library.
-                with multiprocessing.get_context('spawn').Pool(processes) as pool:
-                    for _ in pool.imap_unordered(work, jobs):
-                        bar.update()
+        for _ in tqdm(map_jobs(work, jobs, workers), total=len(jobs), desc=name, unit='image', disable=not progress):
+            pass
     manifest['complete'] = True
     write_json(root / MANIFEST, manifest)
     return root

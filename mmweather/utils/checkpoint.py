@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,141 +12,94 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..compat.safe_load import numpy_globals
 from ..errors import CheckpointError
 from .atomic import write_bytes
+from .checkpoint_reader import Inert, first_line, read_pickled
+from .download import local_file
+from .finite import float_tensors, not_finite
+from .text import shorten
 
-_WRAPPERS = ('state_dict', 'params', 'model', 'params_ema')
-_SHOWN = 5
-# Named in a refusal, these mean malice rather than carelessness.
-_RUNS_CODE = frozenset(f'builtins.{name}' for name in ('eval', 'exec', 'compile', '__import__', 'getattr', 'open'))
-
-
-class _Inert:
-    """Stands for an object of a class that is not loaded; takes whatever the file gives it and does nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
+_WRAPPERS = ('state_dict', 'params', 'model', 'params_ema', 'model_state_dict', 'net_g')
+# Keys of the critics of mmweather.DomainAdversarial, which only training needs.
+_CRITICS = 'critics.'
 
 
-def load_checkpoint(path: str | os.PathLike[str], map_location: Any = 'cpu',
+def load_checkpoint(source: str | os.PathLike[str], map_location: Any = 'cpu',
                     tensors_only: bool = False) -> dict[str, Any]:
     """Read a checkpoint: ``.safetensors``, or a PyTorch file with ``weights_only=True``.
 
-    NumPy scalars and arrays (as in published checkpoints) and MMEngine's logs are allowed beside tensors.
+    This is the only way into the package for weights, and :mod:`mmweather.compat` makes it MMEngine's. NumPy numbers
+    and arrays (as in published checkpoints) and MMEngine's logs are allowed beside tensors.
 
     Args:
-        path: the file.
+        source: a file or an address, see :func:`mmweather.utils.download.local_file`.
         map_location: device of the tensors.
         tensors_only: leave out objects of other classes instead of refusing the file. Neither their modules are
             imported nor anything of theirs is called.
 
     Raises:
-        CheckpointError: the file is missing, broken, no checkpoint, or would need code to be run.
+        CheckpointError: the file is missing, cannot be fetched, is broken, forged, no checkpoint, or would need code
+            to be run.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f'{file}: is a folder, not a checkpoint; give a file in it' if file.is_dir() else
-                              f'{file}: no such checkpoint; check the path')
-    if file.stat().st_size == 0:
-        raise CheckpointError(f'{file}: the file is empty; download or save it again')
+    file = checkpoint_file(source)
     if file.suffix == '.safetensors':
         from safetensors import SafetensorError
         from safetensors.torch import load_file
+        device = str(map_location) if isinstance(map_location, (str, torch.device)) else 'cpu'
         try:
-            return dict(load_file(file, device=str(map_location)))
+            return dict(load_file(file, device=device))
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f'{file}: not a readable safetensors file ({_line(error)}); '
+            raise CheckpointError(f'{file}: not a readable safetensors file ({first_line(error)}); '
                                   'download it again') from None
-    checkpoint = _load_pickled(file, map_location, tensors_only)
-    if isinstance(checkpoint, _Inert):
+    checkpoint = read_pickled(file, map_location, tensors_only)
+    if isinstance(checkpoint, Inert):
         raise CheckpointError(f'{file}: holds a whole model object; save model.state_dict() where it was made')
-    if not isinstance(checkpoint, Mapping):
+    if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{file}: holds a {type(checkpoint).__name__}, not a state dict; save model.state_dict()')
-    return dict(checkpoint)
+    state: Any = checkpoint
+    while isinstance(state, Mapping):
+        strange = [key for key in state if not isinstance(key, str)]
+        if strange:
+            raise CheckpointError(f'{file}: holds {strange[0]!r:.40} as the name of an entry, not text; save '
+                                  'model.state_dict()')
+        state = next((state[name] for name in _WRAPPERS if isinstance(state.get(name), Mapping)), None)
+    if os.fspath(source).startswith('mmcls://'):
+        from mmengine.runner.checkpoint import _process_mmcls_checkpoint
+        checkpoint = _process_mmcls_checkpoint(checkpoint)
+    return checkpoint
 
 
-def _load_pickled(file: Path, map_location: Any, tensors_only: bool) -> Any:
-    # For good, not for the call: MMEngine's resume needs the same types on the same process-wide list.
-    torch.serialization.add_safe_globals(numpy_globals())
-    inert: dict[str, Any] = {}
-    while True:
-        try:
-            with torch.serialization.safe_globals([(kind, name) for name, kind in inert.items()]):
-                checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-            return _without_inert(checkpoint) if inert else checkpoint
-        except pickle.UnpicklingError as error:
-            name = _refused_global(error)
-            if name is None:
-                raise CheckpointError(f'{file}: {_what_it_is(file)}; download or save it again') from None
-            blocked = 'is blocked' in str(error)
-            if blocked or not tensors_only or name in inert:
-                mend = ('do not use the file' if blocked or name in _RUNS_CODE else
-                        'ask for a plain state dict, or take the tensors alone: mmweather convert --tensors-only')
-                raise CheckpointError(f"{file}: refused, it holds code ('{name}'); loading stopped before anything of "
-                                      f'it ran; {mend}') from None
-            inert[name] = type('Inert', (_Inert, ), {})
-        except Exception as error:  # damaged bytes make the reader raise anything
-            if 'TorchScript' in str(error):
-                raise CheckpointError(f'{file}: is a TorchScript program, not weights; '
-                                      'save model.state_dict()') from None
-            raise CheckpointError(f'{file}: {_what_it_is(file)} ({_line(error)}); download or save it again') from None
+def checkpoint_file(source: str | os.PathLike[str]) -> Path:
+    """Return the file of a source of weights, downloaded first if it is an address.
 
-
-def _refused_global(error: Exception) -> str | None:
-    found = re.search(r'GLOBAL ([^\s]+)', str(error))
-    if found is None:
-        return None
-    # PyTorch leaves out the module of built-in names in its message.
-    return found[1] if '.' in found[1] else f'builtins.{found[1]}'
-
-
-def _what_it_is(file: Path) -> str:
-    with file.open('rb') as stream:
-        head = stream.read(16).lstrip()
-    if head.startswith(b'PK'):
-        return 'a PyTorch checkpoint that is cut short or damaged'
-    if head[:1] == b'<':
-        return 'a web page, not a checkpoint (a download that needs a login?)'
-    return 'not a PyTorch checkpoint, or damaged'
-
-
-def _without_inert(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_inert(item) for key, item in value.items() if not isinstance(item, _Inert)}
-    if isinstance(value, (list, tuple)):
-        return [_without_inert(item) for item in value if not isinstance(item, _Inert)]
-    return value
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    Raises:
+        CheckpointError: the file is missing, empty or no regular file, or cannot be fetched.
+    """
+    file = local_file(source)
+    if not file.is_file():
+        raise CheckpointError(f'{file}: is a folder, not a checkpoint; give a file in it' if file.is_dir() else
+                              f'{file}: is not a regular file; give a checkpoint' if file.exists() else
+                              f'{file}: no such checkpoint; check the path')
+    if file.stat().st_size == 0:
+        raise CheckpointError(f'{file}: the file is empty; download or save it again')
+    return file
 
 
 def unwrap_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The state dict inside a checkpoint.
 
-    Takes off ``state_dict``, ``params``, ``model`` and ``params_ema`` (in this order of preference, so plain weights
-    before averaged ones) and the prefix ``module.`` of data-parallel training. Anything else is left as it is.
+    Takes off ``state_dict``, ``params``, ``model``, ``params_ema``, ``model_state_dict`` and ``net_g`` (in this order
+    of preference, so plain weights before averaged ones) and the prefix ``module.`` of data-parallel training.
+    Anything else is left as it is.
     """
     state = checkpoint
     for name in _WRAPPERS:
         inner = state.get(name)
         if isinstance(inner, Mapping):
             return unwrap_state_dict(inner)
-    if state and all(key.startswith('module.') for key in state):
+    if state and all(isinstance(key, str) and key.startswith('module.') for key in state):
         return {key.removeprefix('module.'): value for key, value in state.items()}
     return dict(state)
-
-
-def _names(keys: list[str]) -> str:
-    return ', '.join(keys[:_SHOWN]) + (f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else '')
 
 
 def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: bool = True) -> None:
@@ -160,7 +111,8 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
 
     Args:
         model: the network.
-        state: its state dict.
+        state: its state dict. The critics of ``mmweather.DomainAdversarial`` are passed over where the model has none;
+            parts that the model names as ``optional_parts`` keep their own weights where the state has none of them.
         source: file or origin, for the message.
         strict: missing and unexpected keys are errors. Shapes that differ always are.
 
@@ -168,7 +120,11 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
         CheckpointError: the state dict belongs to another network.
     """
     own = model.state_dict()
-    state = _with_fitting_prefix(model, own, unwrap_state_dict(state))
+    odd = [repr(key)[:40] for key in unwrap_state_dict(state) if not isinstance(key, str)]
+    if odd:
+        raise CheckpointError(f'{source} does not fit {type(model).__name__}: names of entries are not text '
+                              f'({shorten(odd)}); save model.state_dict()')
+    state = _with_fitting_prefix(model, own, _fit_optional(model, own, unwrap_state_dict(state)))
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     both = [key for key in own if key in state and isinstance(own[key], Tensor)]
@@ -176,18 +132,42 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
               if isinstance(state[key], Tensor) and state[key].shape != own[key].shape]
     problems = []
     if strict and missing:
-        problems.append(f'{len(missing)} of {len(own)} keys are missing ({_names(missing)})')
+        problems.append(f'{len(missing)} of {len(own)} keys are missing ({shorten(missing)})')
     if strict and unexpected:
-        problems.append(f'{len(unexpected)} are unexpected ({_names(unexpected)})')
+        problems.append(f'{len(unexpected)} are unexpected ({shorten(unexpected)})')
     if shapes:
-        problems.append(f'{len(shapes)} differ in shape ({_names(shapes)})')
+        problems.append(f'{len(shapes)} differ in shape ({shorten(shapes)})')
     strangers = [key for key in both if not isinstance(state[key], Tensor)]
     if strangers:
-        problems.append(f'{len(strangers)} hold no tensor ({_names(strangers)})')
+        problems.append(f'{len(strangers)} hold no tensor ({shorten(strangers)})')
+    imaginary = [key for key in both if isinstance(state[key], Tensor) and state[key].is_complex()
+                 and not own[key].is_complex()]
+    if imaginary:
+        problems.append(f'{len(imaginary)} are complex ({shorten(imaginary)})')
     if problems:
         raise CheckpointError(f'{source} does not fit {type(model).__name__}: {"; ".join(problems)}; '
                               f'{_likely_mend(missing, unexpected, shapes, own, state)}')
     model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=strict)
+
+
+def missing_parts(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Return the ``optional_parts`` of a model that a state dict has nothing of."""
+    return [part for part in getattr(model, 'optional_parts', ())
+            if not any(str(key).startswith(f'{part}.') for key in state)]
+
+
+def _fit_optional(model: nn.Module, own: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    if not any(key.startswith(_CRITICS) for key in own):
+        rest = {key: value for key, value in state.items() if not key.startswith(_CRITICS)}
+        state = rest or state
+    lacking = tuple(f'{part}.' for part in missing_parts(model, state))
+    return {key: value for key, value in own.items() if key.startswith(lacking)} | state if lacking else state
+
+
+def same_shapes(state: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of ``state`` that ``own`` has with the same shape."""
+    return {key: value for key, value in state.items()
+            if key in own and getattr(value, 'shape', None) == own[key].shape}
 
 
 def _with_fitting_prefix(model: nn.Module, own: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
@@ -227,15 +207,42 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         with safe_open(file, framework='pt') as opened:
             found = opened.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f'{file}: not a readable safetensors file ({_line(error)}); download it again') from None
+        raise CheckpointError(f'{file}: not a readable safetensors file ({first_line(error)}); '
+                              'download it again') from None
     facts = {}
     for key, text in found.items():
         if key != 'format':
             try:
                 facts[key] = json.loads(text)
-            except ValueError:  # written by another program
+            except (ValueError, RecursionError):  # written by another program
                 facts[key] = text
     return facts
+
+
+def training_parts(model: nn.Module, left_out: Any, source: str) -> tuple[str, ...]:
+    """Prefixes of the keys that a file may lack because only training needs them.
+
+    The class has the last word: a file can leave out nothing that ``training_only`` of the model does not name.
+
+    Args:
+        model: the model; ``training_only`` are names of its children.
+        left_out: what the file notes under this name, or None.
+        source: the file, for the message.
+
+    Raises:
+        CheckpointError: the note is no list of names, or names a part that the model needs.
+    """
+    if left_out is None:
+        return ()
+    if not isinstance(left_out, list) or not all(isinstance(part, str) for part in left_out):
+        raise CheckpointError(f"{source}: the note 'left_out' in its head is not a list of names; write the file again "
+                              '(tools/model_converters/shrink.py)')
+    allowed = tuple(getattr(model, 'training_only', ()))
+    needed = [part for part in left_out if part not in allowed]
+    if needed:
+        raise CheckpointError(f"{source}: '{needed[0]}' is left out, but {type(model).__name__} needs it (not needed: "
+                              f'{", ".join(allowed) or "none"}); give the whole weights')
+    return tuple(f'{part}.' for part in left_out)
 
 
 def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
@@ -246,8 +253,15 @@ def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
         path: the file; what was there stays until the new one is complete.
         state: tensors by key.
         metadata: small facts; stored as text in safetensors, under ``meta`` in PyTorch files.
+
+    Raises:
+        CheckpointError: values are not finite; nothing is written.
     """
     file = Path(path)
+    faults = not_finite(float_tensors(state))
+    if faults:
+        raise CheckpointError(f"'{file}' is not written: not finite are {shorten(faults)}; give weights that are "
+                              'finite')
     if file.suffix == '.safetensors':
         from safetensors.torch import save
         # Clones, as safetensors refuses two names of one storage.

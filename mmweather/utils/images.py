@@ -7,7 +7,9 @@ orientation is applied, so that two files of one scene always line up.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,8 +21,11 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from .atomic import write_bytes
+from .files import open_regular, read_bytes
+from .pixels import check_pixels, pixel_limit
+from .text import one_line
 
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 """Endings, in lower case, that count as pictures; compare case-insensitively."""
@@ -38,7 +43,7 @@ _ORIENT = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: np.rot90(a, 1),
 }
-_truncation_lock = threading.Lock()
+_PILLOW_PIXELS = Image.MAX_IMAGE_PIXELS or 0
 
 
 def is_image_file(path: str | Path) -> bool:
@@ -47,18 +52,77 @@ def is_image_file(path: str | Path) -> bool:
     return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith('.')
 
 
-@contextlib.contextmanager
-def _no_truncated_images() -> Iterator[None]:
-    # Other libraries switch this process-wide flag on; then Pillow fills missing rows with grey.
-    if not ImageFile.LOAD_TRUNCATED_IMAGES:
-        yield
-        return
-    with _truncation_lock:
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
+class _StrictPillow:
+    """Guard of Pillow's process-wide switches while a picture is read, in any number of threads.
+
+    Other libraries switch ``LOAD_TRUNCATED_IMAGES`` on; then Pillow fills missing rows with grey. Pillow's own limit of
+    pixels stays, unless the package's is above it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._kept: tuple[bool, int | None] = (False, None)
+
+    @contextlib.contextmanager
+    def __call__(self, lift: bool) -> Iterator[None]:
+        """Forbid truncated pictures meanwhile; ``lift`` Pillow's limit."""
+        with self._lock:
+            if not self._inside:
+                self._kept = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            if lift:
+                Image.MAX_IMAGE_PIXELS = None
+            self._inside += 1
         try:
             yield
         finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = True
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._kept
+
+    def reset(self) -> None:
+        """Start anew in a forked child, whose other threads are gone."""
+        self._lock = threading.Lock()
+        if self._inside:
+            ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._kept
+            self._inside = 0
+
+
+_strict = _StrictPillow()
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_strict.reset)
+
+
+@contextlib.contextmanager
+def open_picture(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture with Pillow; every reader of the package does it here.
+
+    It must be a regular file within :func:`~mmweather.utils.pixels.pixel_limit`, and loading it raises where the file
+    is cut short, whatever another library has set. Warnings are silenced.
+
+    Yields:
+        The picture; no pixel is read yet.
+
+    Raises:
+        DataError: it has too many pixels.
+        OSError: it is not a regular file or not a picture, see :func:`~mmweather.utils.files.open_regular`.
+    """
+    limit = pixel_limit()
+    with open_regular(path) as file, warnings.catch_warnings():
+        # Damaged EXIF warns, and so does Pillow between one and two times its limit; neither harms the pixels.
+        warnings.simplefilter('ignore')
+        try:
+            with _strict(lift=limit is None or limit > 2 * _PILLOW_PIXELS), Image.open(file) as image:
+                check_pixels(path, *image.size)
+                yield image
+        except Image.DecompressionBombError:
+            file.seek(0)
+            with _strict(lift=True), Image.open(file) as image:
+                size = image.size
+            check_pixels(path, *size)
+            raise
 
 
 def _to_8_bit(array: np.ndarray) -> np.ndarray:
@@ -77,10 +141,10 @@ def _has_16_bit_colour(image: Image.Image) -> bool:
     return False
 
 
-def _decode_16_bit_colour(data: bytes, image: Image.Image) -> np.ndarray:
+def _decode_16_bit_colour(path: Path, image: Image.Image) -> np.ndarray:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     image.load()  # raises where the file is cut; OpenCV would not
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    array = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise ValueError('16-bit colour could not be decoded')
     if array.dtype == np.uint16:
@@ -91,27 +155,54 @@ def _decode_16_bit_colour(data: bytes, image: Image.Image) -> np.ndarray:
     return _ORIENT.get(orientation, lambda a: a)(array)
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _decode(path: Path) -> np.ndarray:
     """uint8 array, HW (grey) or HWC (RGB)."""
-    with warnings.catch_warnings():
-        # Between one and two times the limit Pillow only warns; damaged EXIF warns too. Neither harms the pixels.
-        warnings.simplefilter('ignore')
-        with Image.open(io.BytesIO(data)) as file:
-            if _has_16_bit_colour(file):
-                return _decode_16_bit_colour(data, file)
-            file.load()
-            image: Image.Image = ImageOps.exif_transpose(file)
-            if image.mode.startswith('I;16') or (image.mode == 'I' and image.format in ('PNG', 'PPM', None)):
-                return _to_8_bit(np.asarray(image).astype(np.uint16))
-            if image.mode in ('I', 'F'):
-                raise ValueError(f'32 bits a value (mode {image.mode}) have no fixed range: store 8 or 16 bits')
-            if image.mode in ('1', 'L', 'LA', 'La'):
-                return np.array(image.convert('L'))
-            return np.array(image.convert('RGB'))
+    with open_picture(path) as file:
+        if _has_16_bit_colour(file):
+            return _decode_16_bit_colour(path, file)
+        file.load()
+        # The turned copy has no format any more.
+        sixteen = file.mode.startswith('I;16') or (file.mode == 'I' and file.format in ('PNG', 'PPM'))
+        image: Image.Image = ImageOps.exif_transpose(file)
+        if sixteen:
+            return _to_8_bit(np.asarray(image).astype(np.uint16))
+        if image.mode in ('I', 'F'):
+            raise ValueError(f'32 bits a value (mode {image.mode}) have no fixed range: store 8 or 16 bits')
+        if image.mode in ('1', 'L', 'LA', 'La'):
+            return np.array(image.convert('L'))
+        return np.array(image.convert('RGB'))
 
 
 def _luma(rgb: np.ndarray) -> np.ndarray:
     return np.array(Image.fromarray(np.ascontiguousarray(rgb)).convert('L'))
+
+
+@contextlib.contextmanager
+def _reasons(path: str | Path) -> Iterator[None]:
+    """What goes wrong when a picture is read, as one line."""
+    try:
+        yield
+    except (DataError, ConfigError):
+        raise
+    except FileNotFoundError as error:
+        if os.path.islink(path):
+            raise DataError(f"image '{path}' cannot be opened ({error.strerror}); restore the file or remove the "
+                            'link') from None
+        raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
+    except Image.UnidentifiedImageError:
+        with contextlib.suppress(OSError):
+            if not os.path.getsize(path):
+                raise DataError(f"image '{path}' is empty (0 bytes); copy or download it again") from None
+        raise DataError(f"'{path}' is not an image that can be decoded; replace it or move it away") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, EOFError, ...
+        if isinstance(error, OSError) and error.filename is not None:
+            raise DataError(f"image '{path}' cannot be opened ({error.strerror}); check what it is and its "
+                            'permissions') from error
+        raise DataError(
+            f"image '{path}' is damaged or unsupported ({one_line(error)}); copy it again, or list it in a quarantine "
+            f'file (mmweather check --quarantine)') from error
 
 
 def read_image(path: str | Path, mode: str = 'rgb') -> np.ndarray:
@@ -132,32 +223,15 @@ def read_image(path: str | Path, mode: str = 'rgb') -> np.ndarray:
         uint8 array (H, W, 3), RGB, C-contiguous and writable.
 
     Raises:
-        DataError: the file is missing, empty, cut short, not a picture, or has 32 bits a value.
+        DataError: the file is missing, not a regular file, empty, cut short, not a picture, has more pixels than
+            :func:`~mmweather.utils.pixels.pixel_limit`, or 32 bits a value.
         ValueError: ``mode`` is unknown.
     """
     if mode not in _MODES:
         raise ValueError(f'mode must be one of {_MODES}, got {mode!r}')
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
-    except OSError as error:
-        raise DataError(f"image '{path}' cannot be opened ({error.strerror}); check its permissions") from error
-    if not data:
-        raise DataError(f"image '{path}' is empty (0 bytes); copy or download it again")
-    try:
-        with _no_truncated_images():
-            array = _decode(data)
-    except Image.UnidentifiedImageError:
-        raise DataError(f"'{path}' is not an image that can be decoded; replace it or move it away") from None
-    except Image.DecompressionBombError as error:
-        raise DataError(f"image '{path}' is suspiciously large ({error}); cut it into tiles") from None
-    except Exception as error:  # noqa: BLE001  decoders raise OSError, SyntaxError, struct.error, EOFError, ...
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"image '{path}' is damaged or unsupported ({reason}); copy it again, or list it in a quarantine "
-            f'file (mmweather check --quarantine)') from error
+    with _reasons(path):
+        array = _decode(path)
     if mode == 'grey3' and array.ndim == 3:
         array = _luma(array)
     if array.ndim == 2:
@@ -169,20 +243,13 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """Height and width of a picture as :func:`read_image` would give it, from the head of the file.
 
     Raises:
-        DataError: the file is missing, or is not a picture.
+        DataError: the file is missing, not a regular file or not a picture, or has too many pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            with Image.open(path) as image:
-                width, height = image.size
-                # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
-                exif = image.format != 'PNG' or 'exif' in image.info or 'Raw profile type exif' in image.info
-                turned = exif and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except FileNotFoundError:
-        raise DataError(f"no such image: '{path}'; check the path (or data_root and data_prefix)") from None
-    except Exception as error:  # noqa: BLE001  see read_image
-        raise DataError(f"'{path}' is not an image that can be decoded; replace it or move it away") from error
+    with _reasons(path), open_picture(path) as image:
+        width, height = image.size
+        # Pillow decodes a whole PNG to look for EXIF behind the pixels, where nobody writes it.
+        exif = image.format != 'PNG' or 'exif' in image.info or 'Raw profile type exif' in image.info
+        turned = exif and image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
 
 
@@ -228,7 +295,7 @@ def read_note(path: str | Path) -> str:
         The note; empty where there is none, or no picture.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return str(image.info.get(_PNG_NOTE) or image.getexif().get(_EXIF_DESCRIPTION) or '')
     except (OSError, SyntaxError, ValueError):
         return ''
@@ -255,4 +322,5 @@ def write_image(path: str | Path, array: np.ndarray, quality: int = 95) -> Path:
     try:
         return write_bytes(path, data)
     except OSError as error:
-        raise DataError(f"cannot write '{path}' ({error.strerror}); choose another folder") from error
+        remedy = 'shorten the name of the input' if error.errno == errno.ENAMETOOLONG else 'choose another folder'
+        raise DataError(f"cannot write '{path}' ({error.strerror}); {remedy}") from error

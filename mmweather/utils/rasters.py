@@ -11,6 +11,8 @@ import numpy as np
 
 from ..errors import DataError, missing_toolbox
 from .atomic import write_bytes
+from .files import check_regular
+from .pixels import check_pixels
 
 RASTER_EXTENSIONS = ('.tif', '.tiff')
 
@@ -54,22 +56,31 @@ def read_raster(path: str | Path) -> Raster:
     """Read a whole GeoTIFF.
 
     Raises:
-        DataError: the file is missing, empty, cut short, or not a raster that GDAL reads.
+        DataError: the file is missing, not a regular file, empty, cut short, not a raster that GDAL reads, or has too
+            many pixels (:func:`~mmweather.utils.pixels.pixel_limit`).
         MissingToolboxError: rasterio is not installed.
     """
     path = Path(path)
     rasterio = import_rasterio(f"reading '{path.name}'")
-    if not path.is_file():
-        raise DataError(f"no such raster: '{path}'; check the path (or data_root)")
-    if path.stat().st_size == 0:
+    try:
+        size = check_regular(path)
+    except FileNotFoundError:
+        raise DataError(f"no such raster: '{path}'; check the path (or data_root)") from None
+    except OSError as error:
+        raise DataError(f"raster '{path}' cannot be opened ({error.strerror}); check what it is and its permissions"
+                        ) from error
+    if size == 0:
         raise DataError(f"raster '{path}' is empty (0 bytes); copy or download it again")
     try:
         with warnings.catch_warnings():
             # A raster without coordinates is told by its crs; the caller decides.
             warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path) as file:
+                check_pixels(path, file.width, file.height, 'raster')
                 pixels = np.ascontiguousarray(np.moveaxis(file.read(), 0, -1))
                 return Raster(pixels, file.crs, file.transform, file.nodata, file.descriptions)
+    except DataError:
+        raise
     except (rasterio.errors.RasterioError, ValueError) as error:
         reason = ' '.join(str(error.__cause__ or error).split())
         raise DataError(f"raster '{path}' is damaged or not a GeoTIFF ({reason}); copy or download it again, or list "

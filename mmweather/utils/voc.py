@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from .files import finite_number, open_regular
+from .text import reason
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ class VOCAnnotation:
     Attributes:
         size: height and width of the image; None where the file does not tell them.
         objects: in their order.
+        odd: objects whose ``difficult`` is neither 0 nor 1 and was taken as 0, as in ``object 2: Unspecified``.
     """
 
     size: tuple[int, int] | None
     objects: tuple[VOCObject, ...]
+    odd: tuple[str, ...] = ()
 
 
 def _text(node: ET.Element | None, tag: str) -> str:
@@ -47,10 +50,10 @@ def _text(node: ET.Element | None, tag: str) -> str:
 
 
 def _number(node: ET.Element | None, tag: str) -> float:
-    value = float(_text(node, tag))
-    if not math.isfinite(value):
-        raise ValueError(f'<{tag}> is {value}')
-    return value
+    try:
+        return finite_number(_text(node, tag))
+    except ValueError as error:
+        raise ValueError(f'<{tag}>: {error}') from None
 
 
 def _object(node: ET.Element) -> VOCObject:
@@ -58,8 +61,11 @@ def _object(node: ET.Element) -> VOCObject:
     if corners is None:
         raise ValueError('<bndbox> is missing')
     x1, y1, x2, y2 = (_number(corners, tag) for tag in ('xmin', 'ymin', 'xmax', 'ymax'))
-    difficult = node.findtext('difficult') or '0'
-    return VOCObject(_text(node, 'name'), (x1, y1, x2, y2), bool(int(difficult)))
+    return VOCObject(_text(node, 'name'), (x1, y1, x2, y2), _difficult(node) == '1')
+
+
+def _difficult(node: ET.Element) -> str:
+    return (node.findtext('difficult') or '').strip() or '0'
 
 
 def read_voc(path: str | Path) -> VOCAnnotation:
@@ -69,23 +75,29 @@ def read_voc(path: str | Path) -> VOCAnnotation:
         DataError: the file is missing, is not XML, or an object lacks its name or a corner.
     """
     try:
-        root = ET.parse(path).getroot()
+        with open_regular(path) as file:
+            root = ET.parse(file).getroot()
     except FileNotFoundError:
         raise DataError(f"no such annotation: '{path}'; add it or remove its image") from None
-    except (OSError, ET.ParseError, UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"annotation '{path}' cannot be read ({error}); copy it again or mend it") from error
+    except (OSError, ET.ParseError, ValueError, LookupError, RecursionError) as error:
+        # ValueError and LookupError: encodings that the parser does not know.
+        raise DataError(f"annotation '{path}' cannot be read ({reason(error)}); copy it again, or save it as "
+                        'UTF-8') from error
     objects: list[VOCObject] = []
+    odd: list[str] = []
     try:
         for number, node in enumerate(root.findall('object'), 1):
             where = f'object {number}'
             objects.append(_object(node))
+            if _difficult(node) not in ('0', '1'):
+                odd.append(f'{where}: {_difficult(node)[:32]}')
         where, size = '<size>', None
         if root.find('size') is not None:
             height, width = (int(_number(root.find('size'), tag)) for tag in ('height', 'width'))
             size = (height, width) if height > 0 and width > 0 else None
     except ValueError as error:
         raise DataError(f"annotation '{path}': {where}: {error}; mend the file") from error
-    return VOCAnnotation(size, tuple(objects))
+    return VOCAnnotation(size, tuple(objects), tuple(odd))
 
 
 def format_voc(filename: str, size: tuple[int, int], objects: Sequence[VOCObject], channels: int = 3) -> bytes:

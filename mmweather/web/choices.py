@@ -39,9 +39,9 @@ def choices_from(models: Sequence[str] = (), checkpoints: Sequence[str] = ()) ->
     if checkpoints and len(checkpoints) != len(models):
         raise ConfigError(f'{len(models)} --model and {len(checkpoints)} --checkpoint: give one checkpoint for each '
                           'model, or none for the weights that come with the package')
-    for file in checkpoints:
-        if not Path(file).is_file():
-            raise DataError(f"'{file}': no such checkpoint; check the path")
+    for given in checkpoints:
+        if not Path(given).is_file():
+            raise DataError(f"'{given}': no such checkpoint; check the path")
     if not models:
         found = [Choice(f'{entry.alias} · {entry.collection}' if entry.alias else entry.name, entry.alias or entry.name)
                  for entry in load_index().values() if entry.weights_file]

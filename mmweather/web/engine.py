@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ from ..apis.inference.report import Outcome
 from ..apis.inferencer import Inferencer
 from ..apis.restore import device_of
 from ..errors import ConfigError, DataError, MMWeatherError
+from ..methods import input_of
 from ..utils.images import image_size, read_image
 from .choices import Choice
 
 PREVIEW_SIDE = 1600
 """Longer side in pixels of the pictures on the page; the file to download has them all."""
 
-_NAMES = {'img': 'Picture', 'ir': 'Infrared picture', 'thermal': 'Thermal picture'}
 _TASKS = {'restore': 'Restores pictures.', 'detect': 'Finds and boxes objects.', 'segment': 'Names every pixel.'}
 
 
@@ -76,7 +77,7 @@ class Answer:
 
 
 class Engine:
-    """Models of the page, of which the last two used are kept, and one question at a time.
+    """Models of the page, of which the last two used are kept, and one run at a time.
 
     Args:
         choices: the models offered.
@@ -91,7 +92,7 @@ class Engine:
         self.limits = limits or Limits()
         self._device, self._dtype = device, dtype
         self._ready: dict[str, Inferencer] = {}
-        self._lock = threading.Lock()
+        self._loading, self._looking, self._running = threading.Lock(), threading.Lock(), threading.Lock()
 
     def load(self, label: str) -> Inferencer:
         """The model of that label.
@@ -101,12 +102,13 @@ class Engine:
         """
         if label not in self.choices:
             raise ConfigError(f"no model is called '{label}' here")
-        with self._lock:
+        with self._loading:
             inferencer = self._ready.pop(label, None)
             if inferencer is None:
                 choice = self.choices[label]
                 inferencer = Inferencer(choice.model, choice.checkpoint, self._device)
-                other = [name for name in inferencer.inputs if name not in _NAMES]
+                kinds = [input_of(name) for name in inferencer.inputs]
+                other = [item.name for item in kinds if item.mode == 'bands'] + [item.name for item in kinds[2:]]
                 if other:
                     raise ConfigError(f"'{label}' takes {', '.join(other)}, which a page cannot show; use the commands")
                 while len(self._ready) > 1:
@@ -123,7 +125,7 @@ class Engine:
         inferencer = self.load(label)
         words = [_TASKS[inferencer.task]]
         if len(inferencer.inputs) > 1:
-            words.append(f"Takes two pictures of one size: {' and '.join(self.inputs(label)).lower()}.")
+            words.append(f"Takes two images of one size: {' and '.join(self.inputs(label)).lower()}.")
         if inferencer.classes:
             shown = ', '.join(inferencer.classes[:12])
             words.append(f"Classes: {shown}{' and more' if len(inferencer.classes) > 12 else ''}.")
@@ -137,7 +139,7 @@ class Engine:
         Raises:
             MMWeatherError: see :meth:`load`.
         """
-        return [_NAMES[name] for name in self.load(label).inputs]
+        return [input_of(name).label for name in self.load(label).inputs]
 
     def check(self, path: str | Path) -> tuple[int, int]:
         """Height and width of an upload.
@@ -150,7 +152,16 @@ class Engine:
             megabytes = path.stat().st_size / 1e6
             if megabytes > self.limits.megabytes:
                 raise DataError(f"'{path}' has {megabytes:.3g} MB; at most {self.limits.megabytes:g} MB are taken here")
-            height, width = image_size(path)
+            try:
+                height, width = image_size(path)
+            except DataError as error:
+                if not isinstance(error.__context__, Image.DecompressionBombError):
+                    raise
+                # Pillow opens nothing that large; its text holds the number of pixels.
+                pixels = re.search(r'[0-9]+', str(error.__context__))
+                shown = f'{int(pixels[0]) / 1e6:.0f} megapixels' if pixels else 'too many pixels'
+                raise DataError(f"'{path}' has {shown}; at most {self.limits.megapixels:g} megapixels are taken here: "
+                                'scale it down, or use the command `mmweather`') from None
             if height * width > self.limits.megapixels * 1e6:
                 raise DataError(f"'{path}' has {width} x {height} pixels; at most {self.limits.megapixels:g} "
                                 'megapixels are taken here: scale it down, or use the command `mmweather`')
@@ -163,7 +174,7 @@ class Engine:
             DataError: it is too large, no picture or damaged.
         """
         self.check(path)
-        with _file_names(Path(path)):
+        with _file_names(Path(path)), self._looking:
             return shrink(read_image(path))
 
     def run(self, label: str, paths: Sequence[str | Path | None], score_thr: float = 0.3) -> Answer:
@@ -182,10 +193,10 @@ class Engine:
         for index, name in enumerate(inferencer.inputs):
             path = paths[index] if index < len(paths) else None
             if not path:
-                raise DataError(f'{_NAMES[name]}: choose a file first')
+                raise DataError(f'{input_of(name).label}: choose a file first')
             self.check(path)
             files[name] = Path(path)
-        with _file_names(*files.values()), self._lock:
+        with _file_names(*files.values()), self._running:
             started = time.perf_counter()
             report = inferencer(files, dtype=self._dtype, score_thr=score_thr, show_progress=False)
             seconds = time.perf_counter() - started

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import functools
 import html
-import itertools
 import logging
-import shutil
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,7 +13,9 @@ import gradio as gr
 from ..errors import MMWeatherError
 from ..utils.atomic import write_json
 from ..utils.images import write_image
+from .door import VISITOR
 from .engine import Answer, Engine
+from .visitors import Visitor
 
 CSS = """
 .error { color: #b91c1c; font-weight: 600; }
@@ -27,16 +25,16 @@ CSS = """
 """
 _HEADS = {3: ('object', 'score', 'left, top, right, bottom'), 2: ('class', 'share of the picture')}
 _MOST_ROWS = 100
-KEPT = 3600
-"""Seconds after which uploads and results are deleted."""
+_SESSIONS = 500
+"""Open pages whose state Gradio remembers."""
 
 
-def build_page(engine: Engine, folder: Path) -> gr.Blocks:
-    """The page of an engine; results to download are written into ``folder``."""
-    handlers = _Handlers(engine, folder)
+def build_page(engine: Engine) -> gr.Blocks:
+    """Build the page of an engine; uploads and results are kept in the folders of the visitors."""
+    handlers = _Handlers(engine)
     first = next(iter(engine.choices))
-    # Gradio looks as often as every minute and deletes what it keeps: uploads, and copies of results.
-    with gr.Blocks(title='mmweather', analytics_enabled=False, delete_cache=(min(60, KEPT), KEPT)) as page:
+    with gr.Blocks(title='mmweather', analytics_enabled=False) as page:
+        page.state_session_capacity = _SESSIONS
         limits = engine.limits
         gr.Markdown('# mmweather\nClear sight in rain, fog, dust, night and cloud. Pictures of at most '
                     f'{limits.megabytes:g} MB and {limits.megapixels:g} megapixels; they stay on the machine that runs '
@@ -62,18 +60,19 @@ def build_page(engine: Engine, folder: Path) -> gr.Blocks:
                     boxes = gr.DownloadButton('Boxes as JSON', elem_id='boxes', visible=False)
                 found = gr.HTML(elem_id='found')
         shown = [result, download, clean, boxes, found]
-        quiet: dict[str, Any] = dict(show_progress='hidden', api_visibility='private')
-        # One at a time: they share the models, and one picture may take all the memory that there is.
-        alone: dict[str, Any] = dict(concurrency_limit=1, concurrency_id='model', api_visibility='private')
+        # Only a run waits in the queue.  Gradio ends a session's event stream with the last event that waits in it, and
+        # the page never hears of a run that it asked for while it still believed the stream to be open.
+        direct: dict[str, Any] = dict(queue=False, api_visibility='private')
         for event in (page.load, model.change):
             event(handlers.choose, [model], [about, picture, partner, score, message], show_progress_on=[about],
-                  **alone)
-        picture.upload(handlers.receive, [picture], [preview, message], **quiet)
-        partner.upload(handlers.receive_partner, [partner], [message], **quiet)
+                  **direct)
+        picture.upload(handlers.receive, [picture], [preview, message], show_progress='hidden', **direct)
+        partner.upload(handlers.receive_partner, [partner], [message], show_progress='hidden', **direct)
         for item in (picture, partner):
-            item.clear(handlers.forget, None, [preview, message], **quiet)
+            item.clear(handlers.forget, None, [preview, message], show_progress='hidden', **direct)
+        # One at a time: they share the models, and one picture may take all the memory that there is.
         start.click(handlers.run, [model, picture, partner, score], [message, preview, *shown],
-                    show_progress_on=[result], **alone)
+                    show_progress_on=[result], concurrency_limit=1, concurrency_id='model', api_visibility='private')
     return page.queue(default_concurrency_limit=1, max_size=16, api_open=False)
 
 
@@ -114,11 +113,10 @@ _FALLBACKS: dict[str, Callable[[str], list[Any]]] = {
 
 
 class _Handlers:
-    """What the page calls."""
+    """What the page calls.  A path from the page is checked against the folder of the visitor who sent it."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.engine, self.folder = engine, folder
-        self._numbers = itertools.count(1)
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
     @_told
     def choose(self, label: str) -> list[Any]:
@@ -129,17 +127,19 @@ class _Handlers:
                 gr.update(visible=self.engine.load(label).task == 'detect'), '']
 
     @_told
-    def receive(self, path: str | None) -> list[Any]:
+    def receive(self, path: str | None, request: gr.Request) -> list[Any]:
         """An upload: its preview, or what is wrong with it."""
         if not path:
             return [gr.update(value=None, visible=False), '']
-        return [gr.update(value=self.engine.preview(path), visible=True), '']
+        visitor = _visitor(request)
+        preview = self.engine.preview(visitor.own(path))
+        return [gr.update(value=str(write_image(visitor.new_folder() / 'preview.png', preview)), visible=True), '']
 
     @_told
-    def receive_partner(self, path: str | None) -> list[Any]:
+    def receive_partner(self, path: str | None, request: gr.Request) -> list[Any]:
         """An upload beside the first: thermal counts have no preview."""
         if path:
-            self.engine.check(path)
+            self.engine.check(_visitor(request).own(path))
         return ['']
 
     def forget(self) -> list[Any]:
@@ -147,26 +147,32 @@ class _Handlers:
         return [gr.update(value=None, visible=False), '']
 
     @_told
-    def run(self, label: str, picture: str | None, partner: str | None, score: float) -> list[Any]:
+    def run(self, label: str, picture: str | None, partner: str | None, score: float, request: gr.Request) -> list[Any]:
         """The button: the answer and its files."""
-        answer = self.engine.run(label, [picture, partner], score)
-        self._forget_old_results()
-        folder = self.folder / f'{next(self._numbers):06d}'
-        stem = Path(picture or 'picture').stem
+        visitor = _visitor(request)
+        paths = [visitor.own(path) if path else None for path in (picture, partner)]
+        answer = self.engine.run(label, paths, score)
+        folder = visitor.new_folder()
+        stem = paths[0].stem if paths[0] else 'picture'
         files = {'download': write_image(folder / f'{stem}_{self.engine.load(label).task}.png', answer.picture)}
         if answer.restored is not None:
             files['clean'] = write_image(folder / f'{stem}_restored.png', answer.restored)
         if answer.record is not None:
             files['boxes'] = write_json(folder / f'{stem}.json', answer.record)
+        pair = tuple(str(write_image(folder / f'{name}.png', array))
+                     for name, array in [('before', answer.before), ('after', answer.after)])
+        visitor.visitors.trim(visitor)
         extra = [gr.update(value=str(files[name]), visible=True) if name in files else _HIDDEN()
                  for name in ('clean', 'boxes')]
-        return [_plain(answer.summary), _HIDDEN(), (answer.before, answer.after),
+        return [_plain(answer.summary), _HIDDEN(), pair,
                 gr.update(value=str(files['download']), interactive=True), *extra, _table(answer)]
 
-    def _forget_old_results(self) -> None:
-        for folder in self.folder.glob('*'):
-            if time.time() - folder.stat().st_mtime > KEPT:
-                shutil.rmtree(folder, ignore_errors=True)
+
+def _visitor(request: gr.Request) -> Visitor:
+    """Return the visitor whom :class:`mmweather.web.door.Door` let in."""
+    assert request.request is not None  # it is in every call over the network
+    visitor: Visitor = request.request.scope[VISITOR]
+    return visitor
 
 
 def _table(answer: Answer) -> str:

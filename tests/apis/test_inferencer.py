@@ -156,7 +156,7 @@ def test_a_bad_file_among_good_ones(folder, tmp_path):
     report = run(Negative(), folder, out, batch_size=2, compare=True)
     assert len(report.done) == 4 and not len(report), 'what is written is not kept'
     assert set(report.failed) == {folder / 'a1b.png'} and '\n' not in report.failed[folder / 'a1b.png']
-    names = {path.relative_to(out).as_posix() for path in out.rglob('*.*')}
+    names = {path.relative_to(out).as_posix() for path in out.rglob('*.*') if path.name[0] != '.'}
     assert names == {f'{stem}{ending}.png' for stem in ('a0', 'a1', 'a2', 'deep/b') for ending in ('', '_compare')}
     assert np.array_equal(read_image(out / 'a2.png'), 255 - read_image(folder / 'a2.png'))
 
@@ -290,20 +290,19 @@ def test_weights_of_the_package_are_taken(tmp_path, monkeypatch):
     from mmweather.apis import hub as model_index
     from mmweather.utils.checkpoint import save_state_dict
 
-    (tmp_path / 'configs').mkdir()
-    (tmp_path / 'model-index.yml').write_text('Import: [configs/metafile.yml]\n')
-    (tmp_path / 'configs' / 'clean_small.py').write_text(
+    (tmp_path / 'configs' / 'c').mkdir(parents=True)
+    (tmp_path / 'configs' / 'c' / 'clean_small.py').write_text(
         "model = dict(type='mmweather.CleanNet', dim=8, num_blocks=(1, 1, 1, 1))\n")
-    (tmp_path / 'configs' / 'metafile.yml').write_text(
+    (tmp_path / 'configs' / 'c' / 'metafile.yml').write_text(
         'Collections: [{Name: C}]\nModels: [{Name: clean_small, Alias: clean, In Collection: C, '
-        'Config: configs/clean_small.py, Weights: weights/clean_small.safetensors}]\n')
+        'Config: configs/c/clean_small.py, Weights: weights/clean_small.safetensors}]\n')
     monkeypatch.setattr(model_index, 'index_root', lambda: Path(tmp_path))
     model = mmweather.get_model('clean')
     half = {key: value.half() for key, value in model.state_dict().items()}
     save_state_dict(tmp_path / 'weights' / 'clean_small.safetensors', half)
     model.load_state_dict(half)
     image = picture(9, 12)
-    for name in ('clean', 'clean_small', tmp_path / 'configs' / 'clean_small.py'):
+    for name in ('clean', 'clean_small', tmp_path / 'configs' / 'c' / 'clean_small.py'):
         inferencer = mmweather.Inferencer(name, device='cpu')
         assert inferencer.entry.name == 'clean_small'
         assert np.array_equal(inferencer(image)[0].restored, run(model, image)[0].restored)

@@ -170,7 +170,8 @@ def folder(tmp_path):
 def test_a_folder_keeps_its_structure(folder, tmp_path):
     out = tmp_path / 'out'
     report = restore_files(Negative(), folder, out, show_progress=False)
-    assert {str(file.relative_to(out)) for file in out.rglob('*.*')} == {'a.png', 'b.png', 'deep/a.png', 'deep/c.d.png'}
+    assert {str(file.relative_to(out)) for file in out.rglob('*.*')} == {
+        '.mmweather.jsonl', 'a.png', 'b.png', 'deep/a.png', 'deep/c.d.png'}
     assert len(report.done) == 4 and not report.failed
     for name in ('a.png', 'deep/a.png'):
         assert np.array_equal(read_image(out / name), 255 - read_image(folder / name))

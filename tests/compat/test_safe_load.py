@@ -10,8 +10,10 @@ import textwrap
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import _load_checkpoint
 
 import mmweather.registry  # noqa: F401  applies the mends
+from mmweather.errors import CheckpointError
 
 TRAIN = textwrap.dedent('''
     import sys
@@ -60,7 +62,7 @@ def _train(folder, how):
                           capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
 
 
-def test_an_interrupted_run_resumes_and_fails_to_without_the_mend(tmp_path):
+def test_an_interrupted_run_resumes_and_fails_to_without_the_fix(tmp_path):
     (tmp_path / 'line.py').write_text(TRAIN)
     plain = _train(tmp_path, 'plain')
     assert 'trained' in plain.stdout, plain.stderr[-2000:]
@@ -88,7 +90,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path, place):
     checkpoint = {'state_dict': {'weight': torch.ones(1)}, 'meta': {}}
     checkpoint[place] = {'weight': _Shell(f'touch {trace}')}
     torch.save(checkpoint, tmp_path / 'evil.pth')
-    with pytest.raises(pickle.UnpicklingError, match='system'):
+    with pytest.raises(CheckpointError, match='system'):
         load_checkpoint(torch.nn.Linear(1, 1), str(tmp_path / 'evil.pth'), map_location='cpu')
     assert not trace.exists()
 
@@ -112,9 +114,12 @@ def test_numbers_written_by_numpy_1_and_2_load(tmp_path):
                 content = content.replace(now, other)
             new.writestr(name, content)
     for name in ('now.pth', 'then.pth'):
-        loaded = torch.load(tmp_path / name, weights_only=True)
-        assert loaded['log'].mean() == 2.0
+        loaded = _load_checkpoint(str(tmp_path / name))
+        assert type(loaded['log']) is HistoryBuffer and loaded['log'].mean() == 2.0
         assert (loaded['best'], loaded['count'], loaded['flags'].tolist()) == (0.5, 3, [True, False])
+        loaded['log'].update(4.0)
+        torch.save(loaded, tmp_path / 'again.pth')
+        assert _load_checkpoint(str(tmp_path / 'again.pth'))['log'].data[0].tolist() == [1.5, 2.5, 4.0]
 
 
 @pytest.mark.parametrize(('owner', 'name'), [('min', '__globals__'), ('HistoryBuffer', '__init__')])
@@ -126,15 +131,30 @@ def test_getattr_in_a_checkpoint_reaches_no_further_than_the_log(tmp_path, owner
         def __reduce__(self):
             return getattr, (HistoryBuffer if owner == 'HistoryBuffer' else HistoryBuffer.min, name)
 
-    torch.save(Reach(), tmp_path / 'reach.pth')
-    with pytest.raises(pickle.UnpicklingError, match='getattr'):
-        torch.load(tmp_path / 'reach.pth', weights_only=True)
+    torch.save({'x': Reach()}, tmp_path / 'reach.pth')
+    with pytest.raises(CheckpointError, match='getattr'):
+        _load_checkpoint(str(tmp_path / 'reach.pth'))
 
 
-def test_applying_again_adds_nothing_and_other_types_stay_out():
+def test_the_user_s_own_list_is_neither_changed_nor_trusted_for_the_names_that_are_guarded(tmp_path):
+    import numpy as np
+    before = set(torch.serialization.get_safe_globals())
+    assert all(item.__module__.startswith('torch.') for item in before), 'importing mmweather puts nothing on it'
+    torch.save({'x': np.arange(3.)}, tmp_path / 'array.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'array.pth', weights_only=True)
+    own = [np.ndarray, np.dtype, _Shell]
+    with torch.serialization.safe_globals(own):
+        assert _load_checkpoint(str(tmp_path / 'array.pth'))['x'].tolist() == [0, 1, 2]
+        assert set(torch.serialization.get_safe_globals()) == {*own, *before}
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_applying_again_changes_nothing():
+    from mmengine.runner.checkpoint import CheckpointLoader
+
     from mmweather.compat import apply
-    before = set(map(str, torch.serialization.get_safe_globals()))
+    before = dict(CheckpointLoader._schemes)
     apply()
-    after = set(map(str, torch.serialization.get_safe_globals()))
-    assert before == after
-    assert not any(word in entry for entry in after for word in ('posix', 'function getattr', 'ObjectDType'))
+    assert dict(CheckpointLoader._schemes) == before
+    assert {loader.__module__ for loader in before.values()} == {'mmweather.compat.safe_load'}

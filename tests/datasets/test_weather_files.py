@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmweather.apis.restore_files import find_images
 from mmweather.cli import main
-from mmweather.datasets.tools import weather_files
-from mmweather.datasets.tools.weather_files import WeatherSettings, lay_weather
+from mmweather.datasets.tools.weather_files import WeatherSettings
 from mmweather.errors import DataError
 from mmweather.utils.images import encode_image, read_image, read_note
+from mmweather.utils.runs import RECORD
 from mmweather.weather import apply_weather
 
 
@@ -29,7 +28,8 @@ def folder(tmp_path) -> Path:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob('*')) if path.is_file()}
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob('*'))
+            if path.is_file() and path.name != RECORD}
 
 
 def synth(*words: object) -> int:
@@ -78,7 +78,7 @@ def test_a_rerun_makes_what_is_missing_or_was_made_otherwise(folder, tmp_path, c
     assert synth('night', folder, out, '--jobs', 1) == 0
     assert files(out) == wanted and (out / 'sub/c.bmp').stat().st_mtime_ns == stamp
     assert '2 made, 1 there already' in capsys.readouterr().out
-    assert 'holds pictures made otherwise (severity 3 instead of 5, illuminance 10 instead of 2' in failing(
+    assert 'holds results of other settings (severity 3 instead of 5, illuminance 10 instead of 2' in failing(
         capsys, 'night', folder, out, '--severity', 5)
     assert files(out) == wanted
     assert synth('night', folder, out, '--severity', 5, '--overwrite', '--jobs', 1) == 0
@@ -141,23 +141,3 @@ def test_mistakes_are_one_line(folder, tmp_path, capsys):
         synth('fog', folder, tmp_path / 'out', '--severity', 6)
     with pytest.raises(DataError, match='weather must be one of'):
         WeatherSettings('hail')
-
-
-def test_a_killed_process_leaves_a_line_and_no_half_file(folder, tmp_path, monkeypatch):
-    def broken(jobs, processes):
-        yield None
-        raise weather_files.BrokenProcessPool
-
-    class Pool:
-        def __init__(self, *_):
-            pass
-
-        def map(self, *_):
-            return broken(None, None)
-
-        def shutdown(self, cancel_futures):
-            assert cancel_futures
-
-    monkeypatch.setattr(weather_files, 'ProcessPoolExecutor', Pool)
-    with pytest.raises(DataError, match='one of 2 processes was killed'):
-        lay_weather(find_images(folder), tmp_path / 'out', WeatherSettings('fog'), processes=2)

@@ -127,7 +127,6 @@ def small_repository(root: Path) -> Path:
         '     Weights: weights/blur_a.safetensors,\n'
         '     Results: [{Task: t, Dataset: Mini, Metrics: {PSNR: 30.5}}]}\n'
         '  - {Name: blur_b, In Collection: Blur, Config: configs/blur/blur_b.py}\n')
-    (root / 'model-index.yml').write_text('Import: [configs/blur/metafile.yml]\n')
     save_state_dict(root / 'weights/blur_a.safetensors', {'x': torch.zeros(3)},
                     dict(config='blur_a.py', seed='7', data='mini | drawn', scores='PSNR 30.5'))
     return root

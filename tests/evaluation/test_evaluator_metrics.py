@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
 import subprocess
 import sys
 
@@ -109,7 +110,7 @@ def test_undefined_values_are_left_out_and_counted(caplog):
 
 
 def test_protocol_is_logged_once_with_the_result(monkeypatch):
-    from mmweather.evaluation import metrics as module
+    from mmweather.evaluation import per_image as module
     lines = []
     monkeypatch.setattr(module, 'print_log', lambda text, logger=None, level=logging.INFO: lines.append(text))
     metric = METRICS.build(dict(type=RESTORATION, metrics=('psnr_y', 'ssim_y'), crop_border=4))
@@ -135,14 +136,13 @@ def test_values_of_every_picture_go_to_a_csv_file(tmp_path):
 
 
 def test_a_failed_csv_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from mmweather.evaluation import metrics as module
     path = tmp_path / 'values.csv'
     path.write_text('old')
 
     def fail(*_):
         raise OSError('disk full')
 
-    monkeypatch.setattr(module.os, 'replace', fail)
+    monkeypatch.setattr(os, 'replace', fail)
     metric = METRICS.build(dict(type=RESTORATION, metrics='psnr_y', csv_path=str(path)))
     metric.process(None, [_sample(1)])
     with pytest.raises(OSError, match='disk full'):
@@ -201,13 +201,15 @@ def test_no_picture_is_an_error():
 
 def _one_rank(rank, folder):
     import torch.distributed as dist
+
+    from mmweather.compat.cpu_dist import leave_group
     dist.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
     metric = METRICS.build(
         dict(type=RESTORATION, metrics='psnr_y', compare_input=False, csv_path=f'{folder}/values.csv'))
     # Three pictures on two processes: the second one sees picture 001 once more as padding.
     metric.process(None, [_sample(seed) for seed in ((1, 3) if rank == 0 else (2, 1))])
     torch.save(metric.evaluate(3), f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    leave_group()
 
 
 def test_two_processes_give_what_one_gives(tmp_path):

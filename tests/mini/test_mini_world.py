@@ -111,11 +111,11 @@ def test_the_command_and_the_real_class_reads_it(tmp_path, capsys):
 def test_foreign_folders_and_wrong_arguments_are_refused(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine/thesis.txt').write_text('precious')
-    with pytest.raises(DataError, match='not empty'):
+    with pytest.raises(DataError, match='not an empty folder'):
         make_mini(tmp_path / 'mine')
     assert [path.name for path in (tmp_path / 'mine').iterdir()] == ['thesis.txt']
     (tmp_path / 'file').touch()
-    with pytest.raises(DataError, match='is a file'):
+    with pytest.raises(DataError, match='not an empty folder'):
         make_mini(tmp_path / 'file')
     with pytest.raises(DataError, match='no mini set named moon'):
         make_mini(tmp_path / 'new', only=['moon'])

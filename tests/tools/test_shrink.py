@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mmweather import get_model
+from mmweather.errors import CheckpointError
 from mmweather.utils.checkpoint import load_checkpoint, read_metadata, save_state_dict
 
 TOOL = Path(__file__).parents[2] / 'tools/model_converters/shrink.py'
@@ -63,17 +64,34 @@ def test_what_half_precision_cannot_hold_stays(trained, tmp_path, monkeypatch):
 
 def test_parts_that_training_needs_alone_are_left_out(tmp_path, monkeypatch):
     config = tmp_path / 'two.py'
-    pair = torch.nn.ModuleDict({'generator': torch.nn.Linear(2, 3), 'critic': torch.nn.Linear(3, 1)})
     from mmweather.registry import MODELS
-    MODELS.register_module(name='ShrinkPair', module=lambda: torch.nn.ModuleDict(
-        {'generator': torch.nn.Linear(2, 3), 'critic': torch.nn.Linear(3, 1)}))
+
+    class ShrinkPair(torch.nn.ModuleDict):
+        training_only = ('critic', )
+
+        def __init__(self):
+            super().__init__({'generator': torch.nn.Linear(2, 3), 'critic': torch.nn.Linear(3, 1)})
+
+    pair = ShrinkPair()
+    MODELS.register_module(module=ShrinkPair)
     config.write_text("model = dict(type='mmweather.ShrinkPair')\n")
+    small = tmp_path / 'pair.safetensors'
     try:
         save_state_dict(tmp_path / 'pair.pth', pair.state_dict())
-        shrink(monkeypatch, config, tmp_path / 'pair.pth', tmp_path / 'pair.safetensors', '--leave-out', 'critic')
-        assert set(load_checkpoint(tmp_path / 'pair.safetensors')) == {'generator.weight', 'generator.bias'}
-        model = get_model(config, tmp_path / 'pair.safetensors')
+        shrink(monkeypatch, config, tmp_path / 'pair.pth', small, '--leave-out', 'critic')
+        assert set(load_checkpoint(small)) == {'generator.weight', 'generator.bias'}
+        model = get_model(config, small)
         assert torch.equal(model['generator'].weight, pair['generator'].weight)
+        # A part that is there after all is taken from the file.
+        save_state_dict(small, pair.state_dict(), {'left_out': ['critic']})
+        assert torch.equal(get_model(config, small)['critic'].weight, pair['critic'].weight)
+        # The file cannot say what training needs; the class does.
+        for note, message in ((['generator'], "'generator' is left out"), (7, 'not a list'), ([['c']], 'not a list')):
+            save_state_dict(small, pair.state_dict(), {'left_out': note})
+            with pytest.raises(CheckpointError, match=message):
+                get_model(config, small)
+        with pytest.raises(SystemExit):
+            shrink(monkeypatch, config, tmp_path / 'pair.pth', small, '--leave-out', 'generator')
     finally:
         MODELS._module_dict.pop('ShrinkPair')
 

@@ -11,13 +11,13 @@ import pytest
 
 from mmweather.commands.synth import WEATHERS as COMMAND_WEATHERS
 from mmweather.errors import DataError
-from mmweather.mini.satellite import from_true_colour, to_true_colour
 from mmweather.mini.scene import draw_scene
 from mmweather.weather import SEVERITIES, WEATHERS, apply_weather
 from mmweather.weather import apply as module
 from mmweather.weather.apply import stand_in_depth
 from mmweather.weather.drops import EMPHASIS, HEAVIEST, streak_cover, terminal_speed
 from mmweather.weather.severity import describe, level_of
+from mmweather.weather.true_colour import from_true_colour, to_true_colour
 
 ROOT = Path(__file__).resolve().parents[2]
 STREET = draw_scene(96, 144, np.random.default_rng(3))

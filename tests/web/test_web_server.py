@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +16,15 @@ from web_toy import StandIn
 from mmweather import cli
 from mmweather.errors import ConfigError, MissingToolboxError
 from mmweather.utils.images import write_image
-from mmweather.web import engine
+from mmweather.web import engine, visitors
 from mmweather.web.choices import Choice
 from mmweather.web.engine import Engine, Limits
 from mmweather.web.server import bind, build_app, quiet_gradio
+from mmweather.web.visitors import Visitors, new_token
 
 quiet_gradio()
 pytest.importorskip('gradio', reason="the page needs Gradio: pip install 'mmweather[web]'")
+from mmweather.web.door import VISITOR  # noqa: E402
 
 
 @pytest.fixture
@@ -41,15 +43,37 @@ def client(stand_ins, tmp_path):
 
 
 @pytest.fixture
-def handlers(stand_ins, tmp_path):
-    from mmweather.web.page import _Handlers
-
-    return _Handlers(stand_ins, tmp_path / 'results')
+def visitor(tmp_path):
+    return Visitors(tmp_path / 'visitors').visitor(new_token())
 
 
 @pytest.fixture
-def picture(tmp_path):
-    return str(write_image(tmp_path / 'a&b.png', np.zeros((48, 64, 3), np.uint8)))
+def request_(visitor):
+    return SimpleNamespace(request=SimpleNamespace(scope={VISITOR: visitor}))
+
+
+@pytest.fixture
+def handlers(stand_ins, request_):
+    from mmweather.web.page import _Handlers
+
+    class Bound(_Handlers):
+        """Handlers as this visitor calls them."""
+
+        def receive(self, path):
+            return super().receive(path, request_)
+
+        def receive_partner(self, path):
+            return super().receive_partner(path, request_)
+
+        def run(self, *values):
+            return super().run(*values, request_)
+
+    return Bound(stand_ins)
+
+
+@pytest.fixture
+def picture(visitor):
+    return str(write_image(visitor.new_folder() / 'a&b.png', np.zeros((48, 64, 3), np.uint8)))
 
 
 # Server -----------------------------------------------------------------------------------------------------------
@@ -81,6 +105,15 @@ def test_a_local_page_answers_to_local_names_alone(client, name, status):
     assert client.get('/config', headers={'host': name}).status_code == status
 
 
+@pytest.mark.parametrize('host', ['::1', '127.0.0.2', 'LOCALHOST'])
+def test_every_local_address_is_guarded(host, stand_ins, tmp_path):
+    from starlette.testclient import TestClient
+    with TestClient(build_app(stand_ins, tmp_path / 'local', host)) as local:
+        names = {f'[{host}]:7860' if ':' in host else f'{host}:7860': 200, 'localhost': 200, 'evil.example': 400}
+        for name, status in names.items():
+            assert local.get('/config', headers={'host': name}).status_code == status, name
+
+
 def test_files_of_the_machine_are_not_served(client, tmp_path):
     (tmp_path / 'diary.txt').write_text('private words')
     for path in (tmp_path / 'diary.txt', '/etc/passwd', f'{tmp_path}/web/results/../../diary.txt'):
@@ -90,26 +123,24 @@ def test_files_of_the_machine_are_not_served(client, tmp_path):
 
 def test_large_uploads_are_refused_by_the_server_too(client):
     assert client.post('/gradio_api/upload', files={'files': ('a.png', bytes(50_000))}).status_code == 200
-    assert client.post('/gradio_api/upload', files={'files': ('a.png', bytes(200_000))}).status_code == 413
+    for size in (120_000, 200_000):
+        answer = client.post('/gradio_api/upload', files={'files': ('a.png', bytes(size))})
+        assert answer.status_code == 413 and f'{size / 1e6:g} MB; at most 0.1 MB' in answer.text, answer.text
 
 
-def test_uploads_and_results_are_deleted_after_a_while(stand_ins, handlers, picture, tmp_path, monkeypatch):
+def test_uploads_and_results_are_deleted_after_a_while(stand_ins, tmp_path, monkeypatch):
     from starlette.testclient import TestClient
 
-    from mmweather.web import page
-
-    monkeypatch.setattr(page, 'KEPT', 1)
+    monkeypatch.setattr(visitors, 'KEPT', 1)
     with TestClient(build_app(stand_ins, tmp_path / 'web'), base_url='http://127.0.0.1') as client:
         upload = Path(client.post('/gradio_api/upload', files={'files': ('a.png', bytes(500))}).json()[0])
-        assert upload.is_relative_to(tmp_path / 'web' / 'uploads') and upload.is_file()
+        assert upload.is_relative_to(tmp_path / 'web' / 'visitors') and upload.is_file()
+        result = Visitors(tmp_path / 'web' / 'visitors').visitor(new_token()).new_folder() / 'result.png'
+        result.write_bytes(bytes(9))
         until = time.monotonic() + 120
-        while upload.exists():
+        while upload.exists() or result.exists():
             assert time.monotonic() < until
             time.sleep(0.2)
-    first = Path(handlers.run('restore', picture, None, 0.3)[3]['value'])
-    os.utime(first.parent, (0, 0))
-    second = Path(handlers.run('restore', picture, None, 0.3)[3]['value'])
-    assert second.is_file() and not first.parent.exists()
 
 
 def test_without_gradio_the_line_names_the_extra(stand_ins, tmp_path, monkeypatch):
@@ -143,7 +174,7 @@ def test_other_machines_are_let_in_only_when_asked_for():
 def test_choosing_a_model_shows_what_it_needs(handlers):
     about, picture, partner, score, message = handlers.choose('detect')
     assert 'Finds and boxes' in about and '&lt;b&gt;sky' in about and message == ''
-    assert picture['label'] == 'Picture' and partner['visible'] is False and score['visible'] is True
+    assert picture['label'] == 'Image' and partner['visible'] is False and score['visible'] is True
     assert handlers.choose('segment')[3]['visible'] is False
 
 
@@ -159,8 +190,8 @@ def test_an_answer_has_files_to_download(handlers, picture):
     assert 'Nothing was found' in handlers.run('detect', picture, None, 0.9)[-1]
 
 
-def test_errors_stand_in_the_page_and_the_last_result_does_not(handlers, tmp_path):
-    wrong = tmp_path / '<img src=x>.png'
+def test_errors_stand_in_the_page_and_the_last_result_does_not(handlers, visitor):
+    wrong = visitor.new_folder() / '<img src=x>.png'
     wrong.write_text('no picture')
     preview, message = handlers.receive(str(wrong))
     assert preview['visible'] is False and 'role="alert"' in message

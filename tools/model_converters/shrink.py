@@ -58,7 +58,7 @@ def shrink(config: str, checkpoint: str, out: str, half: bool = False, leave_out
     import torch
 
     from mmweather.apis.hub import get_model
-    from mmweather.utils.checkpoint import save_state_dict
+    from mmweather.utils.checkpoint import save_state_dict, training_parts
 
     if Path(out).suffix != '.safetensors':
         raise ConfigError(f"'{out}': name the result *.safetensors")
@@ -69,7 +69,7 @@ def shrink(config: str, checkpoint: str, out: str, half: bool = False, leave_out
     strangers = [part for part in leave_out if part not in children]
     if strangers:
         raise ConfigError(f"the model has no part '{strangers[0]}' to leave out; it has {', '.join(children)}")
-    prefixes = tuple(f'{part}.' for part in leave_out)
+    prefixes = training_parts(model, list(leave_out), '--leave-out')
     state = {key: value for key, value in model.state_dict().items() if not (prefixes and key.startswith(prefixes))}
     if not state:
         raise ConfigError('nothing would be left; leave less out')

@@ -18,9 +18,10 @@ from ...utils.drawing import draw_boxes, palette_of
 from ...utils.images import read_image, write_image
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
+from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
-from .restoring import side_by_side
+from .restoring import comparison
 
 
 class Detecting:
@@ -58,6 +59,7 @@ class Detecting:
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
         where = device_of(self.model)
+        check_step(self.model, self.memory_mend, data, pictures[0].shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, where), restoring(self.model):
             samples = self.model.test_step(data)
         return [self._outcome(picture, sample.cpu(), options)
@@ -101,7 +103,7 @@ class Detecting:
     def write(self, outcome: Outcome, stem: Path, options: Options) -> list[Path]:
         """``<stem>.png`` with the boxes drawn, ``<stem>_restored.png``, ``<stem>_compare.png``, ``<stem>.json``."""
         pictures = {'': outcome.picture, '_restored': outcome.restored,
-                    '_compare': side_by_side(outcome) if options.compare else None}
+                    '_compare': comparison(outcome) if options.compare else None}
         files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
                  for ending, picture in pictures.items() if picture is not None]
         return [*files, write_json(self.target(stem), boxes_record(outcome))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ...errors import ConfigError, MissingToolboxError, MMWeatherError
+from ...utils.runs import Record
 from ..restore import check_sizes
 from .report import Outcome, Report
 
@@ -79,6 +81,7 @@ class Work:
         stem: where the result goes, without an ending; None writes nothing.
         target: the file whose being there means that it is done; None does it anyway.
         alone: does the work in place of the task and returns what it wrote.
+        inputs: the files that the result is made from.
     """
 
     label: Path | str
@@ -86,10 +89,11 @@ class Work:
     stem: Path | None = None
     target: Path | None = None
     alone: Callable[[], Path] | None = None
+    inputs: tuple[Path, ...] = ()
 
 
 def work_through(works: Iterable[Work], task: Task, options: Options, report: Report, total: int | None = None,
-                 unit: str = 'image', strict: bool = False) -> Iterator[Outcome]:
+                 unit: str = 'image', strict: bool = False, record: Record | None = None) -> Iterator[Outcome]:
     """Do the work and yield what came out, in order.
 
     Args:
@@ -100,6 +104,7 @@ def work_through(works: Iterable[Work], task: Task, options: Options, report: Re
         total: number of inputs, for the bar.
         unit: what an input is called there.
         strict: let the error of an input through in place of going on.
+        record: says which results are kept, and notes what the others are made from.
 
     Raises:
         ConfigError: an option cannot work: every input would meet it.
@@ -108,14 +113,14 @@ def work_through(works: Iterable[Work], task: Task, options: Options, report: Re
     if isinstance(options.batch_size, bool) or not isinstance(options.batch_size, int) or options.batch_size < 1:
         raise ConfigError(f'batch_size={options.batch_size!r}: give a number of at least 1')
     with tqdm(total=total, desc=task.name, unit=unit, disable=options.hidden) as bar:
-        batch = _Batch(task, options, report, strict, bar)
+        batch = _Batch(task, options, report, strict, bar, record)
         for work in works:
-            if work.target is not None and work.target.exists() and not options.overwrite:
-                report.skipped.append(work.target)
+            if record is not None and work.target is not None and record.keeps(work.target):
+                report.skip(work.target, record)
                 bar.update()
             elif work.alone is not None:
                 yield from batch.flush()
-                with batch.guarded(work):
+                with batch.guarded(work), batch.recorded(work):
                     report.done.append(work.alone())
                 bar.update()
             else:
@@ -144,13 +149,25 @@ class _Guard:
 class _Batch:
     """Inputs of one size that wait for the network."""
 
-    def __init__(self, task: Task, options: Options, report: Report, strict: bool, bar: tqdm) -> None:
+    def __init__(self, task: Task, options: Options, report: Report, strict: bool, bar: tqdm,
+                 record: Record | None) -> None:
         self.task, self.options, self.report, self.strict, self.bar = task, options, report, strict, bar
+        self.record = record
         self.waiting: list[tuple[Work, Images]] = []
         self.shapes: Mapping[str, tuple[int, ...]] = {}
 
     def guarded(self, work: Work) -> _Guard:
         return _Guard(self, work)
+
+    @contextlib.contextmanager
+    def recorded(self, work: Work) -> Iterator[None]:
+        """Note what the result that is written in this block is made from."""
+        if self.record is None or work.target is None:
+            yield
+            return
+        self.record.begin(work.target, work.inputs)
+        yield
+        self.record.done(work.target, work.inputs)
 
     def add(self, work: Work) -> Iterator[Outcome]:
         images: Images | None = None
@@ -188,7 +205,8 @@ class _Batch:
                 outcome.source = work.label
                 with self.guarded(work):
                     if work.stem is not None:
-                        outcome.files = self.task.write(outcome, work.stem, self.options)
+                        with self.recorded(work):
+                            outcome.files = self.task.write(outcome, work.stem, self.options)
                         self.report.done.append(outcome.files[-1])
                 if work.label not in self.report.failed:
                     yield outcome

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ...utils.runs import Record
+
 
 @dataclass
 class Outcome:
@@ -50,6 +52,7 @@ class Report:
     Args:
         done: results written.
         skipped: results that were there already.
+        unrecorded: those of ``skipped`` of which nothing says what they were made from.
         failed: inputs that failed, with the reason in one line.
         outcomes: what the model made of each input, in order; where results are written to files, only if asked for.
     """
@@ -57,7 +60,14 @@ class Report:
     done: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
     failed: dict[Path | str, str] = field(default_factory=dict)
+    unrecorded: list[Path] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+
+    def skip(self, result: Path, record: Record) -> None:
+        """Note a result that is kept."""
+        self.skipped.append(result)
+        if record.states[result] == 'unknown':
+            self.unrecorded.append(result)
 
     def __len__(self) -> int:
         return len(self.outcomes)

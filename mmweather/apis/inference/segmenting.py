@@ -14,15 +14,17 @@ from PIL import Image
 from torch import nn
 
 from ...errors import DataError
+from ...utils.arrays import counts_to_grey
 from ...utils.atomic import write_bytes
 from ...utils.drawing import Colour, draw_labels, palette_of
 from ...utils.images import read_image, write_image
-from ...utils.thermal import read_thermal
+from ...utils.thermal import check_counts, read_thermal
 from ..restore import as_array, autocast, device_of
 from .loop import Images, Options
+from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
-from .restoring import side_by_side
+from .restoring import comparison
 
 
 def _class_count(model: Any) -> int:
@@ -83,6 +85,7 @@ class Segmenting:
         # Counts of 16 bits are often kept as floating point; 8 bits cannot be such counts.
         if wanted is not None and depth < wanted:
             raise DataError(f"'thermal' has {depth} bits a value, the model wants {wanted}: give the raw counts")
+        check_counts(array, "'thermal'")
         return array.astype(np.float32)
 
     def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
@@ -90,6 +93,7 @@ class Segmenting:
         packed = [self.pipeline(self._array(images)) for images in batch]
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
+        check_step(self.model, self.memory_mend, data, next(iter(batch[0].values())).shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
             samples = self.model.test_step(data)
         return [self._outcome(images, sample.cpu(), options) for images, sample in zip(batch, samples, strict=True)]
@@ -117,9 +121,7 @@ class Segmenting:
         """A picture for people: thermal counts become grey, over the range that the model tells apart."""
         if name != 'thermal':
             return array
-        limits = getattr(self.model.data_preprocessor, 'thermal_range', None) or (array.min(), array.max())
-        grey = (array - limits[0]) / max(limits[1] - limits[0], 1e-6)
-        return np.repeat((grey.clip(0, 1) * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+        return counts_to_grey(array, getattr(self.model.data_preprocessor, 'thermal_range', None))
 
     def target(self, stem: Path) -> Path:
         """The label map."""
@@ -127,7 +129,7 @@ class Segmenting:
 
     def write(self, outcome: Outcome, stem: Path, options: Options) -> list[Path]:
         """``<stem>.png`` with the classes in colour, ``<stem>_compare.png``, ``<stem>_labels.png``."""
-        pictures = {'': outcome.picture, '_compare': side_by_side(outcome) if options.compare else None}
+        pictures = {'': outcome.picture, '_compare': comparison(outcome) if options.compare else None}
         files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
                  for ending, picture in pictures.items() if picture is not None]
         return [*files, write_bytes(self.target(stem), label_png(outcome.labels, self.palette))]

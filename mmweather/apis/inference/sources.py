@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,18 @@ import cv2
 import numpy as np
 
 from ...errors import ConfigError, DataError
+from ...methods import input_of
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
+from ...utils.runs import Record
+from ...utils.text import plural
 from ...utils.video import VideoWriter, is_video_file, open_video
-from ..restore_files import check_partners, find_partner
+from ..restore import in_memory
+from ..restore_files import as_path, check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
 from .report import Outcome, Report
-from .restoring import side_by_side
+from .restoring import comparison
 
 _CAMERA = re.compile(r'camera:(\d+)')
 
@@ -43,9 +46,12 @@ def is_picture_or_video(path: Path) -> bool:
 
 def arrays_in(inputs: Any) -> list[Any] | None:
     """Inputs in memory as a list, or None where ``inputs`` names files alone."""
-    if isinstance(inputs, (np.ndarray, Mapping)):
+    def is_image(item: Any) -> bool:
+        return isinstance(item, Mapping) or in_memory(item) is not None
+
+    if is_image(inputs):
         return [inputs]
-    if isinstance(inputs, (list, tuple)) and any(isinstance(item, (np.ndarray, Mapping)) for item in inputs):
+    if isinstance(inputs, (list, tuple)) and any(map(is_image, inputs)):
         return list(inputs)
     return None
 
@@ -70,7 +76,7 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
     for name, given in partners.items():
         columns[name] = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(columns[name]) != len(items):
-            raise DataError(f"{len(columns[name])} '{name}' given for {len(items)} image(s); give as many")
+            raise DataError(f"{len(columns[name])} '{name}' given for {plural(len(items), 'image')}; give as many")
     works = []
     for index, item in enumerate(items):
         row = dict(item) if isinstance(item, Mapping) else {first: item}
@@ -86,8 +92,8 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
 def _reader(task: Task, row: Mapping[str, Any]) -> Callable[[], Images]:
     def read() -> Images:
         return {
-            name: task.take(name, value) if isinstance(value, np.ndarray) else task.read(name, Path(os.fspath(value)))
-            for name, value in row.items()
+            name: task.read(name, as_path(value)) if array is None else task.take(name, array)
+            for name, value in row.items() for array in (in_memory(value), )
         }
 
     return read
@@ -146,15 +152,26 @@ class Video:
 
     def __init__(self, file: Path, stem: Path | None, task: Task, model: str, partners: Mapping[str, Any]) -> None:
         check_partners(task.inputs, model, partners)
-        if 'thermal' in task.inputs:
-            raise ConfigError(f'{model} takes thermal pictures with their counts, which videos do not keep')
+        for item in map(input_of, task.inputs):
+            if item.mode == 'counts':
+                raise ConfigError(f'{model} takes {item.name} images with their counts, which videos do not keep')
         self.file, self.stem, self.task = file, stem, task
         self.partners = {name: Path(folder) for name, folder in partners.items()}
         self.target = None if stem is None else stem.with_name(f'{stem.name}.mp4')
         if self.target is not None and self.target.exists() and self.target.samefile(file):
             raise DataError(f"'{file}' would be overwritten by its result; choose another folder (--out)")
 
-    def run(self, options: Options, report: Report, max_frames: int | None = None) -> Iterator[Outcome]:
+    @property
+    def work(self) -> Work:
+        """The video as one work, for the record of results."""
+        files = [self.file]
+        for name, folder in self.partners.items():
+            with suppress(DataError):  # reported when the video is read
+                files.append(find_partner(folder, Path(self.file.stem), name, is_video_file))
+        return Work(self.file, dict, self.stem, self.target, inputs=tuple(files))
+
+    def run(self, options: Options, report: Report, max_frames: int | None = None,
+            record: Record | None = None) -> Iterator[Outcome]:
         """Go through the frames; a fault of one is a fault of the video.
 
         Raises:
@@ -175,11 +192,15 @@ class Video:
                 if outcome.detections is not None:
                     boxes.append(boxes_record(outcome))
                 if writer is not None:
-                    writer.write(side_by_side(outcome) if options.compare else outcome.shown)
+                    writer.write(comparison(outcome) if options.compare else outcome.shown)
                 yield outcome
+            if record is not None and self.target is not None:
+                record.begin(self.target, self.work.inputs)
             # The video comes last, when the block ends: its being there means that all is done.
             if self.stem is not None and boxes:
                 write_json(self.stem.with_name(f'{self.stem.name}.json'), boxes)
+        if record is not None and self.target is not None:
+            record.done(self.target, self.work.inputs)
 
     def _works(self, readers: Mapping[str, Any], max_frames: int | None) -> Iterator[Work]:
         frames = {name: iter(reader) for name, reader in readers.items()}
@@ -193,7 +214,7 @@ class Video:
                 raise DataError(f"'{self.file}' and its partner differ in length: '{ended[0]}' ends after {number} "
                                 'frames')
             yield Work(f'{self.file.name}#{number}', _reader(self.task, {
-                name: _grey(frame) if name == 'ir' else frame for name, frame in row.items()}))
+                name: _grey(frame) if input_of(name).mode == 'grey3' else frame for name, frame in row.items()}))
             number += 1
 
 

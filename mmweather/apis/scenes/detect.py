@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from ...utils.files import open_regular
+
 # TIFF tags.
 _BITS, _SAMPLES, _FORMAT = 258, 277, 339
 # Pixel scale, tie points, matrix, GeoKeys.
@@ -40,7 +42,7 @@ def is_scene(path: Path) -> bool:
 def _tags(path: Path) -> Any:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-    with path.open('rb') as file:
+    with open_regular(path) as file:
         header = file.read(8)
         if header[2:3] == b'\x2b' or header[3:4] == b'\x2b':  # BigTIFF
             header += file.read(8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from torch import nn
 
 from ... import __version__
 from ...errors import DataError
+from ...utils.locks import FileLock, LockedError
 
 
 class Journal:
@@ -45,16 +45,16 @@ class Journal:
         """
         with writing(self.target):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.folder / '.lock', os.O_CREAT | os.O_RDWR, 0o666)
-        try:
+            lock = FileLock(self.folder / '.lock')
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                lock.take()
+            except LockedError:
                 raise DataError(f"'{self.target}' is being written by another process; wait for it or choose another "
                                 'result') from None
+        try:
             yield
         finally:
-            os.close(handle)
+            lock.release()
 
     def load(self) -> tuple[dict[str, np.ndarray] | None, str]:
         """The saved state and an empty text, or None and why there is none (empty if there never was one)."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ...datasets.transforms.sentinel import VH_FLOOR, scale_radar
 from ...errors import ConfigError, DataError, missing_toolbox
+from ...utils.files import check_regular
 from .bands import SENTINEL_2, check_polarisations, choose_bands
 from .values import DTYPES, Values, choose_scale, fits, missing_numbers
 
@@ -48,6 +49,17 @@ def reading(path: Path) -> Iterator[None]:
             raise DataError(f"'{path}': no such file") from None
         reason = ' '.join(str(error.__cause__ or error).split()).removeprefix(f'{path}, ')
         raise DataError(f"'{path}' is cut short, damaged or no GeoTIFF ({reason}); copy it again") from error
+
+
+def _open(path: Path) -> DatasetReader:
+    try:
+        check_regular(path)
+    except FileNotFoundError:
+        raise DataError(f"'{path}': no such file") from None
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be opened ({error.strerror}); give a GeoTIFF") from error
+    with reading(path):
+        return import_rasterio().open(path)
 
 
 @dataclass
@@ -223,8 +235,7 @@ def open_scene(
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
-        with reading(path):
-            data = stack.enter_context(rasterio.open(path))
+        data = stack.enter_context(_open(path))
         if len(set(data.dtypes)) > 1 or data.dtypes[0] not in DTYPES:
             raise DataError(f"'{path}' has numbers of type {', '.join(sorted(set(data.dtypes)))}; "
                             f"{', '.join(DTYPES)} are supported (gdal_translate -ot)")
@@ -249,8 +260,7 @@ def open_scene(
             raise ConfigError(f'vh_floor={vh_floor}: give dB below zero, such as {VH_FLOOR}')
         if sar is not None:
             scene.sar_path = Path(sar)
-            with reading(scene.sar_path):
-                scene.sar = stack.enter_context(rasterio.open(scene.sar_path))
+            scene.sar = stack.enter_context(_open(scene.sar_path))
             check_radar(scene)
         yield scene
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,10 @@ from tqdm import tqdm
 
 from ...errors import DataError
 from ...utils.atomic import write_bytes, write_json
-from ...utils.images import encode_image, read_image
+from ...utils.files import read_bytes, read_npy
+from ...utils.images import encode_image, image_size, open_picture, read_image
+from ...utils.runs import claim, map_jobs, map_threads, stamp
+from ...utils.text import plural, reason
 from ...utils.voc import VOCObject, format_voc
 from ...weather.fog import CENTRE_AIRLIGHT, CENTRE_BETA, METRES_AIRLIGHT, METRES_BETA, Fog, Range, add_fog
 
@@ -29,6 +30,8 @@ FOGGY = {'train': 'VOC2007-FOG', 'test': 'VOCtest-FOG'}
 """Split -> folder of its foggy images, as published."""
 CLEAN, BOXES = 'JPEGImages', 'Annotations'
 MANIFEST = 'fog.json'
+FARTHEST = 1e6
+"""Metres; a depth map that states more marks places without a measurement, as the sky."""
 VERSION = 1
 """Raised whenever the pictures made from the same settings change."""
 
@@ -102,29 +105,32 @@ def read_depth(path: str | Path, scale: float | None = None) -> np.ndarray:
         scale: see :class:`FogSettings`.
 
     Returns:
-        float32 (H, W).  Places without a measurement (0 in integer files, NaN, infinite) get the greatest depth.
+        float32 (H, W).  Places without a measurement (0 in integer files, NaN, more than :data:`FARTHEST`) get the
+        greatest depth.
 
     Raises:
         DataError: the file cannot be read, is no map, has 8 bits and no ``scale``, or measures nothing.
     """
-    from PIL import Image
     try:
         if Path(path).suffix == '.npy':
-            levels = np.load(path, allow_pickle=False)
+            levels = read_npy(path)
         else:
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 levels = np.array(image)
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001  decoders raise anything
-        raise DataError(f"depth map '{path}' cannot be read ({' '.join(str(error).split())}); copy it again") from error
-    if levels.ndim != 2 or not (levels.size and np.issubdtype(levels.dtype, np.number)):
+        raise DataError(f"depth map '{path}' cannot be read ({reason(error)}); copy it again") from error
+    if levels.ndim != 2 or not levels.size or levels.dtype.kind not in 'uif':
         raise DataError(f"depth map '{path}' must have one channel of numbers, got {levels.dtype} {levels.shape}")
     whole = np.issubdtype(levels.dtype, np.integer)
     if scale is None:
         if levels.dtype.itemsize == 1:
             raise DataError(f"depth map '{path}' has 8 bits, which says nothing about metres; give --depth-scale")
         scale = 1 / 256 if whole else 1.0
-    metres = levels.astype(np.float32) * np.float32(scale)
-    known = np.isfinite(metres) & (metres > 0 if whole else metres >= 0)
+    with np.errstate(over='ignore'):
+        metres = levels.astype(np.float32) * np.float32(scale)
+    known = (metres <= FARTHEST) & (metres > 0 if whole else metres >= 0)
     if not known.any():
         raise DataError(f"depth map '{path}' holds no measurement; leave the image out or give another map")
     metres[~known] = metres[known].max()
@@ -147,11 +153,15 @@ def is_written(folder: Path, foggy: str, name: str) -> bool:
 Job = tuple[str, str, Source, FogSettings]
 
 
+def _depth_maps(source: Source, folder: str) -> list[Path]:
+    """Where the depth map of an image can be, the first one that exists counts."""
+    return [Path(folder, source.image.stem + ending) for ending in ('.npy', '.png', '.tif', '.tiff')]
+
+
 def _depth_of(source: Source, settings: FogSettings) -> np.ndarray | None:
     if settings.depth is None:
         return None
-    for ending in ('.npy', '.png', '.tif', '.tiff'):
-        path = Path(settings.depth, source.image.stem + ending)
+    for path in _depth_maps(source, settings.depth):
         if path.is_file():
             return read_depth(path, settings.depth_scale)
     raise DataError(f"'{source.image}' has no depth map in '{settings.depth}' (.npy, .png, .tif); add it, or do "
@@ -162,7 +172,15 @@ def lay_fog(job: Job) -> None:
     """Write one image in fog, its clean image and its boxes."""
     root, split, source, settings = job
     folder = Path(root, split)
+    if isinstance(source.annotation, Path):
+        boxes = read_bytes(source.annotation)
+    else:
+        boxes = format_voc(source.name, image_size(source.image), source.annotation)
     if is_written(folder, FOGGY[split], source.name):
+        # The manifest answers for the images and the fog; annotations are often corrected between two runs.
+        kept = folder / BOXES / f'{source.stem}.xml'
+        if kept.read_bytes() != boxes:
+            write_bytes(kept, boxes)
         return
     cv2.setNumThreads(1)
     image = read_image(source.image)
@@ -171,11 +189,7 @@ def lay_fog(job: Job) -> None:
         raise DataError(f"'{source.image}' is {image.shape[1]}x{image.shape[0]}, its depth map {depth.shape[1]}x"
                         f'{depth.shape[0]} (width x height); bring them to one size')
     foggy = encode_image(add_fog(image, settings.draw(source.stem), depth), Path(source.name).suffix, settings.quality)
-    if isinstance(source.annotation, Path):
-        boxes = source.annotation.read_bytes()
-    else:
-        boxes = format_voc(source.name, image.shape[:2], source.annotation)
-    write_pair(folder, FOGGY[split], source.name, source.image.read_bytes(), foggy, boxes)
+    write_pair(folder, FOGGY[split], source.name, read_bytes(source.image), foggy, boxes)
 
 
 def split_sources(sources: Sequence[Source], test_every: int = 5,
@@ -208,8 +222,8 @@ def split_sources(sources: Sequence[Source], test_every: int = 5,
     rest = [source for source in ordered if source.stem not in chosen]
     train = [source for source in rest if source.digest not in seen]
     if not test or not train:
-        raise DataError(f'{len(sources)} image(s) give {len(train)} for training and {len(test)} for testing; each '
-                        'needs one at least')
+        raise DataError(f'{plural(len(sources), "image")} give {len(train)} for training and {len(test)} for testing; '
+                        'each needs one at least')
     return {'train': train, 'test': test}, [source.stem for source in rest if source.digest in seen]
 
 
@@ -221,44 +235,10 @@ def _val_lists(train: Sequence[Source], fraction: float) -> dict[str, list[str]]
     return {'val': val, 'train': [source.stem for source in train if source.stem not in val]}
 
 
-def _claim(root: Path, manifest: Mapping[str, Any]) -> None:
-    """Make sure that ``root`` is empty or holds an earlier run of the same settings, and write the manifest."""
-    path = root / MANIFEST
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
-        kept = found if isinstance(found, dict) else {}
-        changed = [key for key in manifest if key != 'complete' and kept.get(key) != manifest[key]]
-        if changed:
-            told = ', '.join(f'{key} {kept.get(key)} instead of {manifest[key]}' for key in changed)
-            raise DataError(f"'{root}' holds a foggy set made otherwise ({told}); delete the folder or choose another")
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"'{root}' exists and is not an empty folder; choose another or remove it")
-    try:
-        write_json(path, manifest)
-    except OSError as error:
-        raise DataError(f"cannot write to '{root}' ({error.strerror}); choose another folder") from error
-
-
 def _digest(source: Source) -> Source:
     # Of the pixels: files of one picture may differ in what they say about it.  Broken files stop the run here.
     image = read_image(source.image)
     return replace(source, digest=hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest())
-
-
-def _work_through(jobs: Sequence[Job], work: Callable[[Job], None], workers: int, progress: bool) -> None:
-    with tqdm(total=len(jobs), desc='fog', unit='image', disable=not progress) as bar:
-        if min(workers, len(jobs)) <= 1:
-            for job in jobs:
-                work(job)
-                bar.update()
-            return
-        # spawn: a forked child could inherit locked threads of a numerical library.
-        with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
-            for _ in pool.imap_unordered(work, jobs, chunksize=4):
-                bar.update()
 
 
 def make_fog_set(sources: Sequence[Source],
@@ -269,7 +249,7 @@ def make_fog_set(sources: Sequence[Source],
                  val_fraction: float = 0.0,
                  workers: int = 1,
                  progress: bool = True) -> dict[str, Any]:
-    """Lay fog on a set.  An interrupted run goes on where it stopped.
+    """Apply fog to a set.  An interrupted run continues where it stopped; a rerun takes changed annotations.
 
     The result depends on the sources and settings alone, not on the number of processes.
 
@@ -294,19 +274,23 @@ def make_fog_set(sources: Sequence[Source],
     if not 0 <= val_fraction <= 0.5 or (test_stems is None and test_every < 2):
         raise DataError('val_fraction must lie in 0..0.5 and test_every be at least 2, got '
                         f'{val_fraction} and {test_every}')
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        sources = list(tqdm(pool.map(_digest, sources), total=len(sources), desc='reading', unit='image',
-                            disable=not progress))
+    sources = list(tqdm(map_threads(_digest, sources, workers), total=len(sources), desc='reading', unit='image',
+                        disable=not progress))
     splits, dropped = split_sources(sources, test_every, test_stems)
     content = hashlib.sha256(repr([(split, source.name, source.digest) for split, part in splits.items()
                                    for source in part]).encode()).hexdigest()
     shown = json.loads(json.dumps(asdict(settings)))
     manifest = {'voc-fog': VERSION, **shown, 'images': content, 'val_fraction': val_fraction, 'complete': False}
-    _claim(root, manifest)
+    if settings.depth is not None:
+        # Maps of gigabytes are not read again on a rerun; size and time of change tell.
+        maps = [(source.name, stamp(*_depth_maps(source, settings.depth))) for source in sources]
+        manifest['depth_maps'] = hashlib.sha256(repr(maps).encode()).hexdigest()
+    claim(root, MANIFEST, manifest, 'delete the folder or choose another')
     if val_fraction:
         for name, stems in _val_lists(splits['train'], val_fraction).items():
             write_bytes(root / f'train/ImageSets/{name}.txt', ''.join(f'{stem}\n' for stem in stems).encode())
     jobs = [(str(root), split, source, settings) for split, part in splits.items() for source in part]
-    _work_through(jobs, lay_fog, workers, progress)
+    for _ in tqdm(map_jobs(lay_fog, jobs, workers), total=len(jobs), desc='fog', unit='image', disable=not progress):
+        pass
     write_json(root / MANIFEST, {**manifest, 'complete': True})
     return {'train': len(splits['train']), 'test': len(splits['test']), 'dropped': dropped}

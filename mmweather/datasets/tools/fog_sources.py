@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ...errors import DataError
+from ...utils.coco import Oddities, read_coco
+from ...utils.files import read_text
 from ...utils.images import is_image_file
-from ...utils.voc import VOCObject, read_voc
+from ...utils.text import shorten
+from ...utils.voc import read_voc
 from .fog_set import Source
 
 _IMAGES = ('JPEGImages', 'images', 'Images', 'img')
+DIFFICULT = 'value', 'of <difficult> other than 0 and 1 taken as 0'
 _BOXES = ('Annotations', 'annotations', 'xml')
-
-
-def _some(names: list[str]) -> str:
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return ', '.join(sorted(names)[:5]) + more
 
 
 def _folder(root: Path, names: tuple[str, ...], what: str, option: str) -> Path:
@@ -27,7 +26,14 @@ def _folder(root: Path, names: tuple[str, ...], what: str, option: str) -> Path:
     raise DataError(f"'{root}' has no folder of {what} ({', '.join(names)}); give it as {option}")
 
 
-def _voc(images: Path, boxes: Path) -> tuple[list[Source], list[str]]:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
+
+
+def _voc(images: Path, boxes: Path, odd: Oddities) -> tuple[list[Source], list[str]]:
     files: dict[str, Path] = {}
     for path in sorted(images.iterdir()):
         if is_image_file(path) and path.is_file():
@@ -36,53 +42,34 @@ def _voc(images: Path, boxes: Path) -> tuple[list[Source], list[str]]:
             files[path.stem] = path
     annotations = {path.stem: path for path in sorted(boxes.glob('*.xml')) if not path.name.startswith('.')}
     for path in annotations.values():
-        read_voc(path)  # a broken file shall stop the run before it begins
+        for one in read_voc(path).odd:  # a broken file shall stop the run before it begins
+            odd.add(*DIFFICULT, f'{path.name}, {one}')
     sources = [Source(path.name, path, annotations[stem]) for stem, path in files.items() if stem in annotations]
     return sources, sorted(set(files) ^ set(annotations))
 
 
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise DataError(f"annotations '{path}' cannot be read ({error}); copy the file again") from error
-    missing = [key for key in ('images', 'annotations', 'categories')
-               if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise DataError(f"'{path}' is not a COCO file of boxes: it has no list {', '.join(missing)}")
-    return content
-
-
-def _coco(images: Path, file: Path) -> tuple[list[Source], list[str]]:
-    content = _load_json(file)
-    found: dict[Any, list[VOCObject]] = {}
-    try:
-        names = {one['id']: str(one['name']) for one in content['categories']}
-        for one in content['annotations']:
-            x, y, width, height = map(float, one['bbox'])
-            found.setdefault(one['image_id'], []).append(
-                VOCObject(names[one['category_id']], (x, y, x + width, y + height), bool(one.get('iscrowd'))))
-        entries = [(one['id'], str(one['file_name'])) for one in content['images']]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"'{file}' is not a COCO file of boxes: {type(error).__name__} {error}; mend it") from error
+def _coco(images: Path, file: Path, odd: Oddities) -> tuple[list[Source], list[str]]:
+    content = read_coco(file)
+    odd.found.update(content.odd.found)
     sources, missing = [], []
-    for index, name in entries:
-        if (images / name).is_file():
+    for index, name in content.images:
+        if _is_file(images / name):
             # Names of subfolders are kept apart.
             flat = name.replace('\\', '/').strip('/').replace('/', '__')
-            sources.append(Source(flat, images / name, tuple(found.get(index, ()))))
+            sources.append(Source(flat, images / name, tuple(content.objects.get(index, ()))))
         else:
             missing.append(name)
     stems = [source.stem for source in sources]
     if len(set(stems)) != len(stems):
-        twice = [stem for stem in set(stems) if stems.count(stem) > 1]
-        raise DataError(f"'{file}' names several images {_some(twice)}; keep one file of each stem")
+        twice = {stem for stem in stems if stems.count(stem) > 1}
+        raise DataError(f"'{file}' names several images {shorten(twice)}; keep one file of each stem")
     return sources, missing
 
 
 def find_sources(source: str | Path,
                  images: str | Path | None = None,
-                 annotations: str | Path | None = None) -> tuple[list[Source], list[str]]:
+                 annotations: str | Path | None = None,
+                 report: Callable[[str], object] = warnings.warn) -> tuple[list[Source], list[str]]:
     """The annotated images of a set.
 
     Args:
@@ -90,6 +77,7 @@ def find_sources(source: str | Path,
             files or one COCO file; or a COCO file.
         images: folder of the images, if it is called otherwise.
         annotations: folder of XML files, or a COCO file.
+        report: called with one line for each kind of annotation that was left out or changed.
 
     Returns:
         The sources, and the names of those images and annotations that lack the other, which are left out.
@@ -108,13 +96,16 @@ def find_sources(source: str | Path,
     if boxes.is_dir() and not any(boxes.glob('*.xml')):
         files = sorted(boxes.glob('*.json'))
         if len(files) != 1:
-            told = _some([path.name for path in files]) or 'nothing'
+            told = shorten(sorted(path.name for path in files)) or 'nothing'
             raise DataError(f"'{boxes}' holds no XML file and not one JSON file but {told}; give --annotations")
         boxes = files[0]
     folder = Path(images) if images else _folder(source, _IMAGES, 'images', '--images')
     if not folder.is_dir():
         raise DataError(f"no such folder: '{folder}'; give the folder of the images")
-    found, alone = _voc(folder, boxes) if boxes.is_dir() else _coco(folder, boxes)
+    odd = Oddities()
+    found, alone = _voc(folder, boxes, odd) if boxes.is_dir() else _coco(folder, boxes, odd)
+    for line in odd.lines():
+        report(f"'{boxes}': {line}")
     if not found:
         raise DataError(f"no image of '{folder}' has an annotation in '{boxes}'; check the names")
     return found, alone
@@ -127,7 +118,7 @@ def read_list(path: str | Path) -> list[str]:
         DataError: the file cannot be read or names nothing.
     """
     try:
-        lines = Path(path).read_text(encoding='utf-8').splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"list '{path}' cannot be read ({error}); give a text file, one stem a line") from error
     stems = [line.strip() for line in lines if line.strip()]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from ...errors import DataError
+from ...errors import DataError, cannot_write
+from ...utils.atomic import remove_leftovers, temporary_name
+from ...utils.files import check_regular
+from ...utils.runs import check_target
 
 
 def check_source(source: str | Path) -> Path:
@@ -24,18 +27,6 @@ def check_source(source: str | Path) -> Path:
     return Path(source)
 
 
-def check_target(target: str | Path) -> Path:
-    """A folder to be made.
-
-    Raises:
-        DataError: it is there and holds something, or is a file.
-    """
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"'{target}' exists and is not an empty folder; choose another or remove it")
-    return target
-
-
 def place_files(files: Iterable[tuple[Path, str]], target: str | Path, copy: bool = False,
                 texts: Mapping[str, str] | None = None) -> None:
     """Link or copy files into a new folder, which appears complete or not at all.
@@ -47,13 +38,19 @@ def place_files(files: Iterable[tuple[Path, str]], target: str | Path, copy: boo
         texts: content of further text files by path, relative to ``target``.
 
     Raises:
-        DataError: ``target`` is not empty, or cannot be written.
+        DataError: ``target`` is not empty or cannot be written, or a file is not a regular one.
     """
     target, files = check_target(target), list(files)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
-    building.chmod(0o755)
+    for file, _ in files:
+        try:
+            check_regular(file)
+        except OSError as error:
+            raise DataError(f"'{file}' cannot be used ({error.strerror}); replace or remove it") from error
+    building = temporary_name(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target.parent, deep=False)
+        building.mkdir()
         for file, name in tqdm(files, desc='copying' if copy else 'linking', unit='file', disable=None):
             folder = building / name
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +63,8 @@ def place_files(files: Iterable[tuple[Path, str]], target: str | Path, copy: boo
             (building / name).write_text(text, encoding='utf-8')
         os.replace(building, target)
     except OSError as error:
-        raise DataError(f"cannot write '{target}' ({error.strerror}); choose another folder, or --copy where links are "
-                        'not allowed') from error
+        if not copy and error.errno in (errno.EPERM, errno.ENOTSUP):
+            raise DataError(f"'{target}' cannot hold links ({error.strerror}); add --copy") from error
+        raise cannot_write(target, error) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)

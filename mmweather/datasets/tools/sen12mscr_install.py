@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ...errors import DataError
+from ...errors import DataError, cannot_write
 from ...utils.atomic import write_bytes, write_json
+from ...utils.runs import check_target, stamp
 from ..sen12mscr_layout import SENSORS, SPLIT_FILE, Patches, find_layout, index_patches, read_splits, scene_of
 
 INCOMPLETE_FILE = 'incomplete.txt'
@@ -41,7 +42,7 @@ def _put(file: Path, to: Path, copy: bool) -> None:
     if to.is_symlink() or to.exists():
         if not copy and to.is_symlink() and os.readlink(to) == str(file):
             return
-        if copy and not to.is_symlink() and to.stat().st_size == file.stat().st_size:
+        if copy and not to.is_symlink() and stamp(to) == stamp(file):
             return
         to.unlink()
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,8 @@ def _put(file: Path, to: Path, copy: bool) -> None:
         return
     part = to.with_suffix('.part')
     shutil.copyfile(file, part)
+    state = file.stat()
+    os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))  # tells a rerun that the source has not changed
     os.replace(part, to)
 
 
@@ -79,8 +82,7 @@ def install_sen12mscr(source: str | Path, target: str | Path, copy: bool = False
     source, target = Path(source), Path(target)
     path = Path(splits).absolute() if isinstance(splits, (str, Path)) and splits != 'published' else splits
     lists = read_splits(path, source)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"'{target}' exists and is not an empty folder; choose another or remove it")
+    check_target(target)
     patches = _source_of(source.absolute())
     split_of = {scene: split for split, scenes in lists.items() for scene in scenes}
     listed = {key: found for key, found in patches.files.items() if scene_of(key) in split_of}
@@ -107,7 +109,6 @@ def install_sen12mscr(source: str | Path, target: str | Path, copy: bool = False
             target.rmdir()
         os.replace(building, target)
     except OSError as error:
-        raise DataError(f"cannot write '{target}' ({error.strerror}); choose another folder, or --copy where links are "
-                        'not allowed') from error
+        raise cannot_write(target, error) from error
     return {**{split: counts.get(split, 0) for split in ('train', 'val', 'test')}, 'incomplete': len(missing),
             'unlisted': len(patches.files) - len(listed)}

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +12,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ...errors import DataError, MMWeatherError
-from ...utils.atomic import write_bytes, write_json
+from ...errors import DataError, MMWeatherError, cannot_write
+from ...utils.atomic import write_bytes
 from ...utils.images import encode_image, is_image_file, read_image, read_note
+from ...utils.runs import Record, claim, is_newer, map_jobs
 from ...weather.apply import MIDDLE, apply_weather
 from ...weather.severity import describe
 from .fog_set import read_depth
@@ -83,14 +80,20 @@ class WeatherReport:
 Job = tuple[Path, Path, Path, WeatherSettings]
 
 
+def _depth_maps(name: Path, settings: WeatherSettings) -> list[Path]:
+    """Where the depth map of an image can be, the first one that exists counts."""
+    if settings.depth is None:
+        return []
+    return [Path(settings.depth, stem.parent, stem.name + ending) for stem in dict.fromkeys((name, Path(name.name)))
+            for ending in ('.npy', '.png', '.tif', '.tiff')]
+
+
 def _depth_of(file: Path, name: Path, settings: WeatherSettings) -> np.ndarray | None:
     if settings.depth is None:
         return None
-    for stem in dict.fromkeys((name, Path(name.name))):
-        for ending in ('.npy', '.png', '.tif', '.tiff'):
-            path = Path(settings.depth, stem.parent, stem.name + ending)
-            if path.is_file():
-                return read_depth(path, settings.depth_scale)
+    for path in _depth_maps(name, settings):
+        if path.is_file():
+            return read_depth(path, settings.depth_scale)
     raise DataError(f"'{file}' has no depth map in '{settings.depth}' (.npy, .png, .tif); add it, or leave --depth")
 
 
@@ -110,56 +113,22 @@ def _lay(job: Job) -> str | None:
     except MemoryError:
         return 'out of memory; use fewer processes (--jobs 1) or a smaller picture'
     except OSError as error:
-        return f"'{target}' cannot be written ({error.strerror}); choose another folder"
+        return str(cannot_write(target, error))
     return None
 
 
-def _is_done(job: Job) -> bool:
+def _inputs(job: Job) -> list[Path]:
+    file, name, _, settings = job
+    return [file, *(path for path in _depth_maps(name, settings) if path.is_file())]
+
+
+def _is_done(job: Job, state: str) -> bool:
     # BMP and PPM hold no note; there the manifest of the folder must do.
-    return job[2].is_file() and read_note(job[2]) in ('', json.dumps(job[3].record()))
+    return state in ('same', 'unknown') and read_note(job[2]) in ('', json.dumps(job[3].record()))
 
 
-def _start_worker() -> None:
-    # The parent handles an interrupt; a thread a core is what the processes are for.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-
-
-def _work(jobs: Sequence[Job], processes: int) -> Iterator[str | None]:
-    if min(processes, len(jobs)) <= 1:
-        yield from map(_lay, jobs)
-        return
-    # spawn: a forked child could inherit locked threads of a numerical library.
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context('spawn'), _start_worker)
-    try:
-        yield from pool.map(_lay, jobs)
-    except BrokenProcessPool:
-        raise DataError(f'one of {processes} processes was killed, perhaps for want of memory; run again with fewer '
-                        '(--jobs 1)') from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _claim(root: Path, record: Mapping[str, Any], overwrite: bool) -> None:
-    """Make sure that ``root`` is empty or holds results of the same settings, and write how they are made."""
-    path = root / MANIFEST
-    if path.is_file() and not overwrite:
-        try:
-            found = json.loads(path.read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
-        kept = found if isinstance(found, dict) else {}
-        changed = [key for key in {**record, **kept} if kept.get(key) != record.get(key)]
-        if changed:
-            told = ', '.join(f'{key} {kept.get(key)} instead of {record.get(key)}' for key in changed[:3])
-            raise DataError(f"'{root}' holds pictures made otherwise ({told}); choose another folder, or --overwrite")
-        return
-    if root.exists() and not path.is_file() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"'{root}' exists and is not an empty folder; choose another or remove it")
-    try:
-        write_json(path, record)
-    except OSError as error:
-        raise DataError(f"cannot write to '{root}' ({error.strerror}); choose another folder") from error
+def _one_thread() -> None:
+    cv2.setNumThreads(1)  # the processes use the cores
 
 
 def lay_weather(files: Mapping[Path, Path],
@@ -172,8 +141,8 @@ def lay_weather(files: Mapping[Path, Path],
 
     A result is whole or absent, and results that exist are left, so a rerun goes on where the last one stopped.  The
     folder records how it was made in :data:`MANIFEST`, each picture in its metadata; a folder made otherwise is
-    refused.  A picture that cannot be read is reported, and the rest is finished.  The pictures depend on the inputs
-    and the settings alone, not on the number of processes.
+    refused, a picture whose input has changed is made again.  A picture that cannot be read is reported, and the rest
+    is finished.  The pictures depend on the inputs and the settings alone, not on the number of processes.
 
     Args:
         files: file -> its path below the folder it was found in, without the ending
@@ -196,16 +165,29 @@ def lay_weather(files: Mapping[Path, Path],
             raise DataError(f"'{file}' would be overwritten by its result; choose another folder")
         jobs.append((file, name, target, settings))
     if not one:
-        _claim(out, settings.record(), overwrite)
+        claim(out, MANIFEST, settings.record(), 'choose another folder, or --overwrite', loose=(), overwrite=overwrite,
+              exact=True)
     elif out.exists() and not overwrite and read_note(out) != json.dumps(settings.record()):
         raise DataError(f"'{out}' exists and was made otherwise; choose another name, or --overwrite")
-    todo = [job for job in jobs if overwrite or not _is_done(job)]
+    inputs = {job[2]: _inputs(job) for job in jobs}
+    record = None if one else Record(out, {**settings.record(), 'quality': settings.quality})
+    if record is None:  # no hidden file beside a file of the user's choice: the times tell
+        states = {out: 'missing' if not out.exists() else 'stale' if is_newer(inputs[out], out) else 'unknown'}
+    else:
+        states = {} if overwrite else record.check(inputs, 'choose another folder, or --overwrite')
+    todo = [job for job in jobs if overwrite or not _is_done(job, states[job[2]])]
     targets = {job[2] for job in todo}
     report = WeatherReport(skipped=[job[2] for job in jobs if job[2] not in targets])
     with tqdm(total=len(jobs), initial=len(report.skipped), desc=settings.weather, unit='image',
               disable=None if progress is None else not progress) as bar:
-        for job, fault in zip(todo, _work(todo, processes), strict=True):
+        for job in todo:
+            # A run that is killed must not leave the old result for the new one.
+            if record is not None and job[2].exists():
+                record.begin(job[2], inputs[job[2]])
+        for job, fault in zip(todo, map_jobs(_lay, todo, processes, _one_thread), strict=True):
             if fault is None:
+                if record is not None:
+                    record.done(job[2], inputs[job[2]])
                 report.done.append(job[2])
             else:
                 report.failed[job[0]] = fault

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from ...errors import ConfigError
 from ...registry import TRANSFORMS
 from .letterbox import FILL, JitterDraws, Placement, letterbox
-from .paired import _pair
+from .paired import size_pair
 from .paired_det import CLEAN, companions
 
 
@@ -21,7 +21,7 @@ class _OnCanvas(BaseTransform):
     """What the two share: one placement for images and boxes."""
 
     def __init__(self, size: int | Sequence[int], keys: Sequence[str], published_integer_boxes: bool) -> None:
-        self.size = _pair(size, type(self).__name__)
+        self.size = size_pair(size, type(self).__name__)
         self.keys = (keys, ) if isinstance(keys, str) else tuple(keys)
         self.published_integer_boxes = published_integer_boxes
 

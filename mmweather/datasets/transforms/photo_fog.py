@@ -10,8 +10,8 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...synthesis.photo_fog import PhotoFog, refine_depth
 from ...weather.apply import generator_of, stand_in_depth
+from ...weather.photo_fog import PhotoFog, refine_depth
 from ..tools.fog_set import read_depth
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
-from PIL import Image
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
-from ...utils.images import read_image
+from ...utils.files import read_npy
+from ...utils.images import open_picture, read_image
+from ...utils.text import reason
 from ...utils.thermal import DEPTHS, read_thermal
 
 
@@ -65,7 +66,7 @@ class LoadRGBThermal(BaseTransform):
 
     def _packed(self, path: str) -> tuple[np.ndarray, np.ndarray]:
         visible = read_image(path)  # says what is wrong with the file
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             array = np.asarray(image)
         if array.ndim != 3 or array.shape[2] != 4 or array.dtype != np.uint8 or self.depth not in (None, 8):
             raise DataError(f"'{path}' must hold four channels of 8 bits, RGB and thermal (depth 8 or None); it is "
@@ -102,7 +103,7 @@ class LoadLabelMap(BaseTransform):
             if strange:
                 listed = sorted(mapping)
                 raise DataError(f"label map '{path}' holds {', '.join(map(str, strange[:5]))}, which the data set does "
-                                f'not list (ids {listed[0]} to {listed[-1]}); mend the labels or the list (datasets/'
+                                f'not list (ids {listed[0]} to {listed[-1]}); fix the labels or the list (datasets/'
                                 'label_maps.py)')
             table = np.zeros(int(max(mapping)) + 1, np.uint8)
             for old, new in mapping.items():
@@ -122,21 +123,23 @@ class LoadLabelMap(BaseTransform):
 
     @staticmethod
     def _read(path: Path) -> np.ndarray:
-        if not path.is_file():
-            raise DataError(f"no such label map: '{path}'; check the path")
         try:
             if path.suffix.lower() == '.npy':
-                label = np.load(path, allow_pickle=False)
+                label = read_npy(path)
             else:
-                with Image.open(path) as image:
+                with open_picture(path) as image:
                     label = np.asarray(image)  # a palette image gives its indices
+        except DataError:
+            raise
+        except FileNotFoundError:
+            raise DataError(f"no such label map: '{path}'; check the path") from None
         except Exception as error:  # noqa: BLE001  decoders raise many kinds
-            reason = ' '.join(str(error).split()) or type(error).__name__
-            raise DataError(f"label map '{path}' cannot be read ({reason}); copy it again") from error
+            raise DataError(f"label map '{path}' cannot be read ({reason(error)}); copy it again") from error
         if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
             label = label[0] if label.shape[0] == 1 else label[..., 0]
-        whole = label.dtype.kind in 'iub' or (label.dtype.kind == 'f' and np.array_equal(label, label.round()))
-        if label.ndim != 2 or not whole:
+        whole = label.dtype.kind in 'iub' or (
+            label.dtype.kind == 'f' and np.array_equal(label, label.round()) and bool((np.abs(label) < 2**31).all()))
+        if label.ndim != 2 or not label.size or not whole:
             raise DataError(f"label map '{path}' has shape {label.shape} of {label.dtype}; one channel of class ids is "
                             'wanted')
         return label.astype(np.int64)
@@ -210,7 +213,7 @@ class DropModality(BaseTransform):
     Args:
         prob: probability of blanking anything; which of the two is even.
         height: least and greatest height of the rectangle in pixels.
-        width: likewise.
+        width: see above.
         neutral: what is written, which is 0 after the preprocessor's scaling.
     """
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.rasters import Raster, read_raster
+from ...utils.text import plural
 from .sentinel import CLOUD_THRESHOLD, VH_FLOOR, cloud_shadow_mask, fill_missing, scale_optical, scale_radar
 
 L1C = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12')
@@ -38,26 +42,33 @@ def check_bands(raster: Raster, bands: Sequence[str], path: str | Path) -> None:
     """Compare number and, where the file describes its bands, order.
 
     Raises:
-        DataError: they differ; the message names the file and the mend.
+        DataError: they differ; the message names the file and the fix.
     """
     count = raster.pixels.shape[-1]
     if count != len(bands):
-        mend = f'give the bands {", ".join(bands)}'
+        fix = f'give the bands {", ".join(bands)}'
         if tuple(bands) == L1C and count == len(L2A):
-            mend = "if it is Level-2A, which has no B10, set bands='l2a' in mmweather.LoadSentinel"
+            fix = "if it is Level-2A, which has no B10, set bands='l2a' in mmweather.LoadSentinel"
         elif tuple(bands) == L2A and count == len(L1C):
-            mend = "if it is Level-1C, set bands='l1c' in mmweather.LoadSentinel"
-        raise DataError(f"'{path}' has {count} band(s) instead of {len(bands)}; {mend}")
+            fix = "if it is Level-1C, set bands='l1c' in mmweather.LoadSentinel"
+        raise DataError(f"'{path}' has {plural(count, 'band')} instead of {len(bands)}; {fix}")
     named = [_plain(text) if text else None for text in raster.descriptions]
     if None not in named and named != list(bands):
         raise DataError(f"'{path}' has its bands in the order {', '.join(map(str, named))} instead of "
                         f"{', '.join(bands)}; reorder them (gdal_translate -b)")
 
 
-def numbers_of(raster: Raster, path: str | Path, max_missing: float) -> np.ndarray:
+def numbers_of(raster: Raster, path: str | Path, max_missing: float,
+               report: Callable[[float], None] | None = None) -> np.ndarray:
     """The pixels, those without data filled with the mean of the others; the file's type where nothing is missing.
 
     Pixels are without data where they are not finite or equal the file's nodata value.
+
+    Args:
+        raster: what was read.
+        path: of the file, for the message.
+        max_missing: maximum share of pixels without data.
+        report: called with that share where it is not 0.
 
     Raises:
         DataError: more than ``max_missing`` of them are.
@@ -74,6 +85,8 @@ def numbers_of(raster: Raster, path: str | Path, max_missing: float) -> np.ndarr
     if share > max_missing or share == 1:
         raise DataError(f"'{path}': {share:.0%} of the values have no data (nan or nodata); leave the patch out "
                         '(quarantine), or raise max_missing')
+    if report is not None:
+        report(share)
     return fill_missing(np.where(missing, np.nan, pixels.astype(np.float32)))
 
 
@@ -130,7 +143,7 @@ class LoadSentinel(BaseTransform):
         max_missing: largest share of values without data; they are filled with the mean of the image's others.
         check_grid: compare coordinate systems and places.
         cache: keep what was read in memory.
-        cache_limit_mb: stop adding to the cache beyond so many MiB.
+        cache_limit_mb: stop adding to the cache beyond this number of MiB.
 
     Raises:
         DataError: a file cannot be read, has other bands, lacks data, or does not fit the others.
@@ -173,6 +186,8 @@ class LoadSentinel(BaseTransform):
         self.cache_limit_mb = cache_limit_mb
         self._kept: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
         self._kept_bytes = 0
+        self._lacking: list[float] | None = None
+        self._reported = False
 
     def __getstate__(self) -> dict:
         # The pixels are left behind: pickling them to a worker costs more than reading them again.
@@ -186,7 +201,8 @@ class LoadSentinel(BaseTransform):
             check_bands(rasters[key], SAR if key == 'sar' else _BANDS[self.bands], path)
         if self.check_grid:
             check_grids(rasters, paths)
-        numbers = {key: numbers_of(raster, paths[key], self.max_missing) for key, raster in rasters.items()}
+        numbers = {key: numbers_of(raster, paths[key], self.max_missing, partial(self._note, paths[key]))
+                   for key, raster in rasters.items()}
         if self.bands == 'l2a':
             numbers.update({key: np.insert(array, _CIRRUS, 0, axis=-1) for key, array in numbers.items()
                             if key != 'sar'})
@@ -207,6 +223,15 @@ class LoadSentinel(BaseTransform):
             self._kept_bytes += size
         return numbers
 
+    def _note(self, path: str, share: float) -> None:
+        """Log the first file that lacks data; while many are read in a row, count them for one line at the end."""
+        if self._lacking is not None:
+            self._lacking.append(share)
+        elif not self._reported:
+            self._reported = True
+            print_log(f"LoadSentinel: '{path}' lacks {share:.2%} of its values (NaN or nodata), filled with the mean "
+                      'of its others; further files are filled without a line', 'current', logging.WARNING)
+
     def _paths(self, sample: Mapping[str, str]) -> dict[str, str]:
         for key in self.keys:
             if f'{key}_path' not in sample:
@@ -219,10 +244,19 @@ class LoadSentinel(BaseTransform):
         """Read the images of ``samples`` into the cache; does nothing without ``cache``."""
         if not self.cache:
             return
-        for sample in tqdm(list(samples), desc='reading', unit='patch', leave=False, disable=None):
-            if self._kept_bytes >= self.cache_limit_mb * 2**20:
-                return
-            self._read(self._paths(sample))
+        samples, self._lacking = list(samples), []
+        try:
+            for sample in tqdm(samples, desc='reading', unit='patch', leave=False, disable=None):
+                if self._kept_bytes >= self.cache_limit_mb * 2**20:
+                    break
+                self._read(self._paths(sample))
+            if self._lacking:
+                self._reported = True
+                print_log(f'LoadSentinel: {len(self._lacking)} of {len(samples) * len(self.keys)} files lack '
+                          f'{np.mean(self._lacking):.2%} of their values (NaN or nodata) in the mean, filled with the '
+                          'mean of their others', 'current', logging.WARNING)
+        finally:
+            self._lacking = None
 
     def transform(self, results: dict) -> dict:
         """Read the images of one sample."""

@@ -12,7 +12,8 @@ from ...utils.images import encode_image
 from ...utils.rasters import write_geotiff
 from ...weather.cloud import RGB, Cloud, add_cloud, optical_depth
 from ...weather.noise import fractal, picture_generator
-from ..satellite import as_sensed, draw_tile, true_colour
+from ...weather.true_colour import true_colour
+from ..satellite import as_sensed, draw_tile
 
 SIDE = 256
 """Height and width of every tile, as SEN12MS-CR has them and RICE is used."""

@@ -45,6 +45,8 @@ class CloudRemover(Restorer):
         ConfigError: arguments do not fit together.
     """
 
+    training_only = ('pixel_loss', 'cloud_loss')
+
     def __init__(
         self,
         generator: dict,

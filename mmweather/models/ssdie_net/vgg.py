@@ -59,11 +59,10 @@ class VGG19Features(nn.Module):
         if weights == 'imagenet':
             from torchvision.models import VGG19_Weights
             try:
-                state = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-            except OSError as error:
-                raise CheckpointError(f"torchvision's VGG-19 weights could not be fetched ({error}); give a file of "
-                                      "its vgg19 state dict in place of 'imagenet', or leave the terms out that "
-                                      'use it') from error
+                state = load_checkpoint(VGG19_Weights.IMAGENET1K_V1.url)
+            except CheckpointError as error:
+                raise CheckpointError(f"torchvision's VGG-19 weights: {error}; or give a file of its vgg19 state dict "
+                                      "in place of 'imagenet', or leave the terms out that use it") from error
         else:
             state = unwrap_state_dict(load_checkpoint(weights))
         own = self.state_dict()

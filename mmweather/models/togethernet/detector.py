@@ -21,7 +21,7 @@ from mmweather.models.preprocessors.det_images import denormalised, offset_of, p
 from mmweather.registry import MODELS
 
 from .distillation import distillation_losses, teach
-from .network import published_head, published_initialisation
+from .head import published_head, published_initialisation
 from .sampling import without_autocast
 from .start import load_start, mmdet_checkpoint
 

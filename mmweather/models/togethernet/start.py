@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError, ConfigError
-from mmweather.utils.checkpoint import load_checkpoint, unwrap_state_dict
+from mmweather.utils.checkpoint import load_checkpoint, load_into, same_shapes, unwrap_state_dict
 
 from .state_dict_adapter import convert
 
@@ -73,17 +73,6 @@ def mmdet_checkpoint(arch: Any) -> str:
         raise ConfigError(f"model.start_from='mmdet': mmdet publishes YOLOX {', '.join(MMDET)}, none of "
                           f'model.arch={arch!r}; give a file, or None')
     return _MMDET_ROOT + MMDET[arch]
-
-
-def _read(path: str) -> dict[str, Any]:
-    if '://' not in path:
-        return load_checkpoint(path)
-    from mmengine.runner.checkpoint import CheckpointLoader
-    try:
-        return CheckpointLoader.load_checkpoint(path, 'cpu')
-    except OSError as error:
-        raise CheckpointError(f'{path} (model.start_from): cannot be fetched ({error}); download it elsewhere and give '
-                              'the file') from error
 
 
 def keep_classes(state: Mapping[str, Tensor], numbers: Sequence[int], source: str) -> dict[str, Tensor]:
@@ -159,9 +148,9 @@ def load_start(model: nn.Module, path: str, layout: str = 'auto',
     Raises:
         CheckpointError: unreadable, no YOLOX, or of another width.
     """
-    state, own = adapt(_read(path), model, path, layout), model.state_dict()
+    state, own = adapt(load_checkpoint(path), model, path, layout), model.state_dict()
     state = state if classes is None else keep_classes(state, classes, path)
-    fits = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+    fits = same_shapes(state, own)
     if f'{_STEM}.conv.weight' not in fits:
         theirs, mine = (len(each[f'{_STEM}.conv.weight']) for each in (state, own))
         raise CheckpointError(f"'{path}' (model.start_from) has a stem of {theirs} channels, this model one of {mine}: "
@@ -169,7 +158,7 @@ def load_start(model: nn.Module, path: str, layout: str = 'auto',
     report = dict(taken=sorted(fits), fresh=sorted(own.keys() - state.keys()),
                   other_shape=sorted((own.keys() & state.keys()) - fits.keys()),
                   unused=sorted(state.keys() - own.keys()))
-    model.load_state_dict({**own, **fits})
+    load_into(model, {**own, **fits}, f"'{path}' (model.start_from)")
     print_log(f'{path}: {len(fits)} of {len(own)} entries are taken; other shape: {_grouped(report["other_shape"])}; '
               f'not in the checkpoint, freshly initialised: {_grouped(report["fresh"])}; not used: '
               f'{_grouped(report["unused"])}', 'current')

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from .names import import_av, reason
+from ..files import check_regular
+from ..pixels import check_pixels
+from ..text import reason
+from .names import import_av
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the cover of an album is stored as a video of one frame
 _DEFAULT_RATE = Fraction(25)
@@ -91,7 +94,7 @@ class VideoReader:
 
     def _open(self) -> Any:
         try:
-            if not self.path.stat().st_size:
+            if not check_regular(self.path):
                 raise DataError(f"video '{self.path}' is empty (0 bytes); copy or record it again")
             return self._av.open(str(self.path), metadata_errors='replace')
         except FileNotFoundError:
@@ -105,6 +108,7 @@ class VideoReader:
             if not int(stream.disposition) & _ATTACHED_PICTURE:
                 if stream.codec_context is None:
                     raise DataError(f"video '{self.path}': no decoder for its pictures; convert it to H.264")
+                check_pixels(self.path, stream.codec_context.width, stream.codec_context.height, 'video')
                 return stream
         raise DataError(f"'{self.path}' holds no moving pictures; give a video")
 
