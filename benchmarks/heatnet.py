@@ -16,19 +16,18 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from _common import Call, difference, machine, measure, published_folder, roof, seconds
-from mmengine.optim import OptimWrapper
+from mmengine.optim import build_optim_wrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 import mmweather.registry  # noqa: F401  before a toolbox is imported
-from mmweather.engine.hooks.domain_critic import DomainCriticHook
+from mmweather.models.adaptation.domain_adversarial import DomainAdversarial
 from mmweather.models.heatnet.pspnet import HeatNetPSPNet
 from mmweather.models.heatnet.segmentor import HeatNet
 from mmweather.models.heatnet.state_dict_adapter import mmseg_keys
@@ -97,7 +96,7 @@ def published_step(student: nn.Module, teacher: nn.Module, data: dict[str, Tenso
 
 def our_step(state: dict[str, Tensor], critic: dict[str, Tensor], teacher: dict[str, Tensor], data: dict[str, Tensor],
              phase: str, published: bool) -> Call:
-    """One iteration of ours by the hook."""
+    """Return one iteration of ours."""
     from mmseg.structures import SegDataSample
 
     model = HeatNet(dict(type='mmweather.HeatNetEncoder'), dict(type='mmweather.HeatNetPSPHead'),
@@ -107,12 +106,13 @@ def our_step(state: dict[str, Tensor], critic: dict[str, Tensor], teacher: dict[
     network.load_state_dict(teacher)
     model.set_teacher(network)
     without_dropout(model).train()
-    wrapper = OptimWrapper(torch.optim.RMSprop(model.parameters(), lr=1e-4))
-    hook = DomainCriticHook(loss_weight=0.01, published_certainty_mean=published,
-                            initial_critic_iters=int(phase == 'train_critic'), critic_iters=0)
-    hook.build([13])
-    hook.critics[0].load_state_dict(critic)
-    hook.before_train(SimpleNamespace(model=model, optim_wrapper=wrapper, iter=0, hooks=[hook]))
+    whole = DomainAdversarial(model, dict(
+        in_channels=[13], loss_weight=0.01, published_certainty_mean=published,
+        initial_critic_iters=int(phase == 'train_critic'), critic_iters=0)).train()
+    whole.critics[0].load_state_dict(critic)
+    wrapper = build_optim_wrapper(whole, dict(
+        constructor='mmweather.DomainAdversarialOptim', optimizer=dict(type='mmengine.RMSprop', lr=1e-4)))
+    whole.message_hub.update_info('iter', 0)
     samples = []
     for domain in ('day', 'night'):
         for label in data['label']:
@@ -122,7 +122,7 @@ def our_step(state: dict[str, Tensor], critic: dict[str, Tensor], teacher: dict[
     inputs = torch.cat((data['day'], data['night']))
 
     def call() -> Tensor:
-        log = model.train_step(dict(inputs=inputs, data_samples=samples), wrapper)
+        log = whole.train_step(dict(inputs=inputs, data_samples=samples), wrapper)
         return log['loss' if phase == 'train_seg' else 'loss_critic']
 
     return call

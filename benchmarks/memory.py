@@ -4,7 +4,7 @@
     python benchmarks/memory.py --size 3840x2160 --tile auto --small
     python benchmarks/memory.py --size 512x512 --tile none
 
-The image is random, the weights are seeded. The tiles of an image have one size and the output is laid out before
+The image is random, the weights are seeded. The tiles of an image have one size and the output is allocated before
 the first one, so the peak after two tiles is that of the whole; the time of the whole is then extrapolated. The peak
 is that of the process on a CPU (resident set, libraries included) and that of PyTorch's allocator on a GPU.
 """
@@ -22,6 +22,7 @@ from _common import peak_memory
 from mmweather.apis.restore import restore_image
 from mmweather.errors import one_line_errors
 from mmweather.models.nitedr.cleannet import CleanNet
+from mmweather.utils.arrays import tensor_to_uint8
 
 SMALL = dict(dim=16, num_blocks=(1, 1, 1, 1))
 
@@ -74,7 +75,7 @@ def main() -> None:
             restore_image(network, image, args.tile, args.overlap, args.dtype, progress=report)
         except _EnoughTiles:
             # The last step, which this run does not reach: the result as 8-bit array.
-            (torch.zeros(3, *image.shape[:2]) * 255).round().to(torch.uint8).numpy()
+            tensor_to_uint8(torch.zeros(3, *image.shape[:2])).numpy()
     if on_gpu:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start

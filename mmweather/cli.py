@@ -8,7 +8,6 @@ user ends in one line on stderr and status 2, a signal in status 128 + its numbe
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from .errors import ConfigError, missing_toolbox, one_line_errors
+from .utils.text import did_you_mean
 from .version import __version__
 
 # Subcommand -> module of mmweather.commands, in the order in which the help shows them.
@@ -33,7 +33,6 @@ COMMANDS: dict[str, str] = {
     'export': 'export',
     'run': 'run',
     'convert': 'convert',
-    'golden': 'golden',
 }
 
 
@@ -63,9 +62,8 @@ def _dispatch(words: list[str]) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
-        guess = f"; did you mean '{near[0]}'?" if near else ''
-        raise ConfigError(f"'{name}' is no subcommand of mmweather{guess} (mmweather --help lists them)")
+        raise ConfigError(f"unknown command '{name}'{did_you_mean(name, COMMANDS, cutoff=0.5)} (mmweather --help lists "
+                          'the commands)')
     try:
         command = _load(name)
         return command.run(_parser(name, command).parse_args(rest))

@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from .utils.text import one_line
+
 
 class MMWeatherError(Exception):
     """Base class of errors that the user can fix."""
@@ -136,12 +138,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that main or GPU memory is used up."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY))
-
-
-def one_line(text: object) -> str:
-    """Return a text on one line, with control characters escaped, so that file names cannot steer the terminal."""
-    line = ' '.join(str(text).split())
-    return ''.join(c if c.isprintable() or c == ' ' else repr(c)[1:-1] for c in line) or type(text).__name__
 
 
 class Stopped(KeyboardInterrupt):

@@ -16,15 +16,43 @@ import functools
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .errors import ConfigError
 from .inputs import IMAGE, Input
+from .utils.text import one_line
 
 GROUP = 'mmweather.methods'
 TASKS = ('restore', 'detect', 'segment')
+#: Keywords of :class:`mmweather.Inferencer` and options of the commands, which an input cannot have as its name.
+RESERVED = frozenset((
+    'bands', 'batch_size', 'checkpoint', 'compare', 'device', 'draw', 'dtype', 'help', 'input', 'inputs', 'keep',
+    'max_frames', 'max_pixels', 'model', 'nodata', 'offset', 'out', 'out_dir', 'overlap', 'overwrite', 'plan', 'report',
+    'scale', 'scene_options', 'score_thr', 'self', 'show_progress', 'thermal_range', 'tile',
+    'vh_floor'))
+
+
+def _call(network: Any, *inputs: Any) -> Any:
+    return network(*inputs)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A published network and ours.
+
+    Args:
+        build: (published state dict, constructor arguments that override what the shapes show) to our network, not
+            loaded yet, and the state dict under our keys.
+        to_published: state dict of our network to the published keys; None where there is no way back.
+        call: runs our network on the published inputs and gives the published outputs.
+    """
+
+    build: Callable[..., tuple[Any, Mapping[str, Any]]]
+    to_published: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    call: Callable[..., Any] = _call
 
 
 @dataclass(frozen=True)
@@ -40,8 +68,8 @@ class Method:
         inputs: what its models take, the image first.
         registered: registry (as in ``MODELS.name``) -> module -> names that the module registers there. A module that
             begins with a dot is relative to ``package``.
-        adapters: module with ``NETWORKS``, the adapters of published state dicts, relative to ``package``; None where
-            nothing is published.
+        adapters: module with ``NETWORKS``, name of a published network -> :class:`Adapter`, relative to ``package``;
+            None where nothing is published.
         baseline: name of the config that stands for the method, with the paper's schedule.
         index: folder of ``package`` with ``configs/<name>/metafile.yml`` and weights; None for methods of this package,
             which share one folder.
@@ -97,7 +125,7 @@ def plugin_methods() -> dict[str, Method]:
             method = entry.load()
             _check(method, found)
         except Exception as error:  # a plug-in is foreign code
-            reason = ' '.join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             warnings.warn(f"the method '{entry.name}' ({entry.value}) is left out: {reason}", stacklevel=2)
         else:
             found[method.name] = method
@@ -109,13 +137,22 @@ def methods() -> dict[str, Method]:
     return {**own_methods(), **plugin_methods()}
 
 
-def inputs() -> dict[str, Input]:
-    """Return every kind of input by name, the image first."""
+def inputs(task: str | None = None) -> dict[str, Input]:
+    """Return the kinds of input by name, the image first.
+
+    Args:
+        task: only those of methods with this task; None for all.
+    """
     found = {IMAGE.name: IMAGE}
     for method in methods().values():
-        for item in method.inputs:
+        for item in method.inputs if task is None or task in method.tasks else ():
             found.setdefault(item.name, item)
     return found
+
+
+def input_of(name: str) -> Input:
+    """Return the kind of input of that name; where no method has it, colour images."""
+    return inputs().get(name) or Input(name, name.capitalize(), 'colour images')
 
 
 def _check(method: object, found: Mapping[str, Method]) -> None:
@@ -126,3 +163,6 @@ def _check(method: object, found: Mapping[str, Method]) -> None:
     unknown = set(method.tasks) - set(TASKS)
     if unknown or not method.tasks:
         raise ConfigError(f"tasks must be of {', '.join(TASKS)}, got {', '.join(method.tasks) or 'none'}")
+    for item in method.inputs:
+        if item.name in RESERVED:
+            raise ConfigError(f"the input name '{item.name}' is an option of the commands; rename the input")

@@ -30,7 +30,8 @@ MODULE2PACKAGE.setdefault('mmweather', 'mmweather.registry')
 _SHARED: dict[str, dict[str, tuple[str, ...]]] = {
     'model': {
         'mmweather.models.preprocessors.paired_det': ('PairedDetPreprocessor', ),
-        'mmweather.models.losses.image': ('PSNRLoss', ),
+        'mmweather.models.losses.image': ('PSNRLoss', 'SSIMLoss'),
+        'mmweather.models.detectors.partly_labelled': ('PartlyLabelledYOLOXHead', ),
         'mmweather.models.preprocessors.image_set': ('ImageSetPreprocessor', ),
         'mmweather.models.restorers.restorer': ('Restorer', ),
         'mmweather.models.restorers.restore_then_detect': ('RestoreThenDetect', ),
@@ -40,12 +41,20 @@ _SHARED: dict[str, dict[str, tuple[str, ...]]] = {
             'AdversarialTerm', 'CriticObjective'),
         'mmweather.models.preprocessors.rgb_thermal': ('RGBThermalPreprocessor', ),
         'mmweather.models.restorers.classical': ('GreyWorld', 'DarkChannelPrior'),
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarial', ),
         'mmweather.models.adaptation.two_stream': ('TwoStreamBackbone', ),
+    },
+    'model_wrapper': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialDDP', ),
+    },
+    'optimizer wrapper constructor': {
+        'mmweather.models.adaptation.domain_adversarial': ('DomainAdversarialOptim', ),
     },
     'dataset': {
         'mmweather.datasets.paired': ('PairedImageDataset', ),
         'mmweather.datasets.seeded': ('SeededDataset', ),
         'mmweather.datasets.paired_det': ('PairedDetDataset', 'BoxListDataset'),
+        'mmweather.datasets.partly_labelled': ('PartlyLabelledCoco', ),
         'mmweather.datasets.labelled_unlabelled': ('LabelledUnlabelled', ),
     },
     'transform': {
@@ -55,14 +64,19 @@ _SHARED: dict[str, dict[str, tuple[str, ...]]] = {
         'mmweather.datasets.transforms.paired_det': (
             'LoadDetImage', 'LoadCleanImage', 'PairedTransform', 'PairedMosaic', 'PairedMixUp', 'PairedRandomAffine'),
         'mmweather.datasets.transforms.pack_paired_det': ('PackPairedDetInputs', ),
+        'mmweather.datasets.transforms.photo': ('StretchLevels', 'PairedRandomResizedCrop', 'DegradePhoto'),
         'mmweather.datasets.transforms.views': ('WeakViews', 'PackViews'),
         'mmweather.datasets.transforms.rgb_thermal': (
             'LoadRGBThermal', 'LoadLabelMap', 'CropWindow', 'EvaluateAtThisSize', 'DropModality', 'ScaleThermal'),
         'mmweather.datasets.transforms.thermal_variety': ('StandardizeThermal', 'DrawThermal', 'VaryThermal'),
         'mmweather.datasets.transforms.weather': ('AddFog', 'AddRain', 'AddNight', 'AddCloud'),
+        'mmweather.datasets.transforms.photo_fog': ('AddPhotoFog', 'LocalContrast'),
     },
     'data sampler': {
         'mmweather.datasets.samplers': ('SeededInfiniteSampler', 'SeededEpochSampler', 'DomainPairSampler'),
+    },
+    'optim_wrapper': {
+        'mmweather.engine.optim_wrappers': ('BFloat16OptimWrapper', ),
     },
     'parameter scheduler': {
         'mmweather.engine.schedulers': ('WarmCosineLR', ),

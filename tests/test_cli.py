@@ -89,11 +89,12 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == f'mmweather {__version__}'
 
 
-@pytest.mark.parametrize('typed, guess', [('golde', "did you mean 'golden'?"), ('RESTORE', None), ('zzzz', None)])
+@pytest.mark.parametrize('typed, guess', [('restor', "did you mean 'restore'?"), ('RESTORE', "did you mean 'restore'?"),
+                                          ('zzzz', None)])
 def test_an_unknown_command_is_one_line_and_status_2(typed, guess):
     done = command(typed)
     assert done.returncode == 2 and done.stdout == ''
-    assert done.stderr.count('\n') == 1 and done.stderr.startswith(f"error: '{typed}' is no subcommand")
+    assert done.stderr.count('\n') == 1 and done.stderr.startswith(f"error: unknown command '{typed}'")
     assert ('did you mean' in done.stderr) == (guess is not None)
     assert guess is None or guess in done.stderr
 

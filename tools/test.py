@@ -8,7 +8,7 @@ from mmweather.errors import one_line_errors
 def main() -> None:
     """Parse the arguments and test."""
     with one_line_errors():
-        import mmweather.registry  # noqa: F401  the mends of the toolboxes come first
+        import mmweather.registry  # noqa: F401  the fixes of the toolboxes come first
         from mmweather.engine.runner import test, test_parser
 
         test(test_parser().parse_args())

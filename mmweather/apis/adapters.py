@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError, ConfigError
-from mmweather.methods import Method, methods
+from mmweather.methods import Adapter, Method, methods
 from mmweather.utils.checkpoint import load_into, unwrap_state_dict
+
+from ..utils.text import closest
 
 
 def _published() -> dict[str, Method]:
@@ -25,16 +26,16 @@ def published_networks() -> list[str]:
     return [f'{method}/{name}' for method in sorted(_published()) for name in _adapters(method)]
 
 
-def _adapters(name: str) -> dict:
+def _adapters(name: str) -> dict[str, Adapter]:
     method = _published()[name]
     return importlib.import_module(method.module(str(method.adapters))).NETWORKS
 
 
-def _adapter(network: str) -> tuple:
+def _adapter(network: str) -> Adapter:
     method, _, name = network.partition('/')
     if method in _published() and name in _adapters(method):
         return _adapters(method)[name]
-    near = difflib.get_close_matches(network, published_networks(), 3, 0.3) or published_networks()
+    near = closest(network, published_networks(), 3, 0.3) or published_networks()
     raise ConfigError(f"unknown published network '{network}': try {', '.join(near)}")
 
 
@@ -69,8 +70,7 @@ def from_official(network: str, state_dict: Mapping[str, Any], **options: Any) -
         ConfigError: unknown network.
         CheckpointError: missing or unexpected keys, or shapes that differ; the keys are listed.
     """
-    build = _adapter(network)[0]
-    module, state = build(unwrap_state_dict(as_tensors(state_dict)), **options)
+    module, state = _adapter(network).build(unwrap_state_dict(as_tensors(state_dict)), **options)
     load_into(module, dict(state), source=f'published weights of {network}')
     return module
 
@@ -78,17 +78,21 @@ def from_official(network: str, state_dict: Mapping[str, Any], **options: Any) -
 def to_published(network: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict of ours under the names of the published code, the reverse of :func:`from_official`.
 
+    Tensors that the published code saves under several names come back under all of them. Modules that the published
+    network holds and nothing uses (HeatNet's ResNeXt) have no tensors here: they are left out, and the published code
+    loads the result with ``strict=False``.
+
     Args:
         network: as in :func:`from_official`.
-        state_dict: of the network that :func:`from_official` returns.
+        state_dict: of the network that :func:`from_official` returns; not checked.
 
     Raises:
         ConfigError: unknown network, or one whose adapter has no way back.
     """
     adapter = _adapter(network)
-    if len(adapter) < 3:
-        raise ConfigError(f"'{network}' cannot be converted back: its adapter has no third entry")
-    return dict(adapter[2](state_dict))
+    if adapter.to_published is None:
+        raise ConfigError(f"'{network}' cannot be converted back: its Adapter has no to_published")
+    return dict(adapter.to_published(state_dict))
 
 
 def _flatten(value: Any) -> Iterator[Tensor]:
@@ -116,7 +120,7 @@ def published_forward(network: str, state_dict: Mapping[str, Any], *inputs: Any)
     Returns:
         Its outputs in the published order and layout; nested outputs flattened depth first, absent ones dropped.
     """
-    call = _adapter(network)[1]
+    call = _adapter(network).call
     module = from_official(network, state_dict).float().eval()
     tensors = [torch.as_tensor(np.array(x) if not isinstance(x, Tensor) else x) for x in inputs]
     outputs = call(module, *(x.float() if x.is_floating_point() else x for x in tensors))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import fnmatch
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import yaml
 
 from ..errors import CheckpointError, ConfigError, MMWeatherError
 from ..methods import plugin_methods
+from ..utils.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +43,7 @@ class ModelEntry:
         results: measured results, each with ``Task``, ``Dataset`` and ``Metrics``.
         weights: address of the weights, or their path below ``root``, or None.
         alias: short name, or None.
+        real_photos: what to expect on photos that it was not trained on, in a sentence; empty where nobody looked.
         root: folder that holds ``configs`` and ``weights``.
     """
 
@@ -55,6 +56,7 @@ class ModelEntry:
     results: tuple[dict[str, Any], ...] = ()
     weights: str | None = None
     alias: str | None = None
+    real_photos: str = ''
     root: Path | None = None
 
     @property
@@ -156,7 +158,8 @@ def find_entry(name: str) -> ModelEntry:
     aliases = {entry.alias: entry for entry in entries.values() if entry.alias is not None}
     if name in aliases:
         return aliases[name]
-    raise ConfigError(f"no model is called '{name}'{_nearest(name, [*entries, *aliases])}; `mmweather list` shows all")
+    guess = did_you_mean(name, [*entries, *aliases], count=3, cutoff=0.4)
+    raise ConfigError(f"no model is called '{name}'{guess}; `mmweather list` shows all")
 
 
 def entry_of(name_or_config: str | os.PathLike[str] | Config) -> ModelEntry | None:
@@ -232,10 +235,10 @@ def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:
         except MMWeatherError:
             raise
         except Exception as error:  # a config is code, so anything may be raised
-            from ..engine.config import refuse_cycle
+            from ..config.load import refuse_cycle
 
             refuse_cycle(path, error)
-            reason = ' '.join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             raise ConfigError(f'{path}: cannot be read as a config: {reason}') from error
     if not isinstance(config.get('model'), dict):
         raise ConfigError(f"{source}: has no 'model' of type dict; is it a part of a config (configs/_base_)?")
@@ -268,7 +271,7 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
         checkpoint = shipped_weights(name_or_config)
     from mmengine.registry import DefaultScope
 
-    from ..engine.build_errors import config_errors
+    from ..config.explain import config_errors
     from ..registry import MODELS
 
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmweather'), config_errors(config):
@@ -299,11 +302,6 @@ def get_model(name_or_config: str | os.PathLike[str] | Config,
     return model.eval()
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
-    return f"; did you mean {' or '.join(repr(item) for item in near)}?" if near else ''
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         stat = path.stat()
@@ -312,7 +310,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f'{path}: file not found') from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f'{path}: must hold a YAML mapping')
     return content
@@ -356,6 +354,9 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
     alias = item.get('Alias')
     if alias is not None and (not isinstance(alias, str) or not _ALIAS.fullmatch(alias)):
         raise ConfigError(f"{where}: 'Alias' is {alias!r}; give a short name of small letters, digits and hyphens")
+    real_photos = item.get('On Real Photos', '')
+    if not isinstance(real_photos, str) or '\n' in real_photos.strip():
+        raise ConfigError(f"{where}: 'On Real Photos' is {real_photos!r}; give one line of text")
     return ModelEntry(
         name=item['Name'],
         collection=item['In Collection'],
@@ -366,4 +367,5 @@ def _entry(item: Any, number: int, path: Path, base: Path, collections: set[Any]
         results=tuple(item.get('Results') or ()),
         weights=weights,
         alias=alias,
+        real_photos=real_photos,
         root=base)

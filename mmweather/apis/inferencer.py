@@ -14,6 +14,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ..errors import CheckpointError, ConfigError, MissingToolboxError, MMWeatherError
+from ..methods import inputs as known_inputs
 from ..utils.video import is_video_file
 from .hub import entry_of, get_model
 from .inference.loop import Options, Task, work_through
@@ -23,8 +24,6 @@ from .inference.restoring import Restoring
 from .inference.thermal_scale import checked_range
 from .restore import pick_device
 from .restore_files import find_images, folder_of, plan_jobs, works_of
-
-TASKS = ('restore', 'detect', 'segment')
 
 
 def task_of(model: nn.Module, config: Config | None = None) -> Task:
@@ -79,7 +78,7 @@ class Inferencer:
     Attributes:
         model: the module.
         task: ``'restore'``, ``'detect'`` or ``'segment'``.
-        inputs: names of the pictures that the model takes: ``img`` and, for some, ``ir``, ``thermal`` or ``sar``.
+        inputs: names of what the model takes (:class:`mmweather.inputs.Input`): ``img`` and, for some, others.
         classes: names of the classes; empty for restorers.
         palette: RGB of each class in the pictures of segmentors; else empty.
         entry: what the model index says, or None.
@@ -152,22 +151,18 @@ class Inferencer:
                 report.outcomes.append(outcome)
         return report
 
-    def stream(self, inputs: Any, out_dir: str | os.PathLike[str] | None = None, *, ir: Any = None,
-               thermal: Any = None, sar: Any = None, tile: int | str | None = 'auto', overlap: int | None = None,
-               dtype: str | None = 'fp32', score_thr: float = 0.3, batch_size: int = 1, draw: bool = True,
-               compare: bool = False, overwrite: bool = False, show_progress: bool | None = None,
-               thermal_range: tuple[float, float] | None = None,
-               max_frames: int | None = None, scene_options: Mapping[str, Any] | None = None,
-               report: Report | None = None) -> Iterator[Outcome]:
+    def stream(self, inputs: Any, out_dir: str | os.PathLike[str] | None = None, *,
+               tile: int | str | None = 'auto', overlap: int | None = None, dtype: str | None = 'fp32',
+               score_thr: float = 0.3, batch_size: int = 1, draw: bool = True, compare: bool = False,
+               overwrite: bool = False, show_progress: bool | None = None,
+               thermal_range: tuple[float, float] | None = None, max_frames: int | None = None,
+               scene_options: Mapping[str, Any] | None = None, report: Report | None = None,
+               **further: Any) -> Iterator[Outcome]:
         """Do one input after the other and yield what came out, in order; see :meth:`__call__`.
 
         Args:
             inputs: see :meth:`__call__`.
             out_dir: see :meth:`__call__`.
-            ir: infrared pictures, for models that take them: a folder with the same stems, or a file for one picture;
-                for arrays an array or a list.
-            thermal: thermal pictures with their counts, likewise.
-            sar: radar of scenes, likewise.
             tile: for restorers: side of tiles in pixels, ``'auto'``, or None for whole pictures.
             overlap: pixels that tiles share; None takes the network's own.
             dtype: ``'fp32'``, ``'bf16'`` or ``'fp16'`` (GPU).
@@ -182,9 +177,14 @@ class Inferencer:
             max_frames: stop a camera or a video after so many frames.
             scene_options: see :func:`~mmweather.apis.restore_files.restore_files`.
             report: notes what was done, skipped and failed.
+            **further: further inputs of the model by name (``ir``, ``thermal``, ``sar``, those of plug-ins): a folder
+                with the same stems, or a file for one image; for arrays an array or a list.
 
         Yields:
             An outcome for each picture and frame; none for scenes, and for what is skipped or fails.
+
+        Raises:
+            ConfigError: a keyword is neither an option nor an input; see also :meth:`__call__`.
         """
         from .inference import sources
 
@@ -196,8 +196,11 @@ class Inferencer:
             raise ConfigError(f'thermal_range: {self._name} takes no thermal pictures; leave the range out')
         options = Options(tile, overlap, dtype, score_thr, draw, compare, overwrite, batch_size,
                           None if show_progress is None else not show_progress, limits)
-        partners = {'ir': ir, 'thermal': thermal, 'sar': sar}
-        partners = {name: value for name, value in partners.items() if value is not None}
+        names = {*known_inputs(), *self.inputs} - {self.inputs[0]}
+        unknown = sorted(set(further) - names)
+        if unknown:
+            raise ConfigError(f"unknown option '{unknown[0]}'; further inputs are {', '.join(sorted(names))}")
+        partners = {name: value for name, value in further.items() if value is not None}
         out, model, task = None if out_dir is None else Path(out_dir), type(self.model).__name__, self._task
         camera, arrays = sources.camera_index(inputs), sources.arrays_in(inputs)
         if camera is not None:

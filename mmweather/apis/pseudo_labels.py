@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from ..engine.build_errors import config_errors
-from ..engine.config import load_config
+from ..config.explain import config_errors
+from ..config.load import load_config
 from ..errors import ConfigError, DataError
+from ..utils.arrays import tensor_to_uint8
 from ..utils.atomic import write_json
 from ..utils.files import read_json
 from ..utils.images import write_image
-from ..utils.runs import end_forks_with_parent
+from ..utils.runs import end_forks_with_parent, is_newer
 from .hub import get_model
 from .restore import pick_device
 
@@ -46,7 +47,8 @@ def _part(config: Config, key: str, path: str | Path) -> Any:
     return config[key]
 
 
-def _claim(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool, overwrite: bool) -> None:
+def _refuse_mixed_labels(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bool,
+                         overwrite: bool) -> None:
     """Note whose labels these are; refuse to mix them with those of another."""
     try:
         notes = read_json(note) if note.is_file() else {}
@@ -56,10 +58,24 @@ def _claim(note: Path, domains: Sequence[str], own: Mapping[str, Any], found: bo
     others = [notes[domain] for domain in domains if notes.get(domain, own) != own]
     if not overwrite and (others or (found and not all(domain in notes for domain in domains))):
         whose = f"of '{others[0].get('teacher', '?')}'" if others else 'of another origin'
+        if others and others[0].get('sha256') == own['sha256']:
+            whose += ' with another config or certainty'
         raise DataError(f"'{note.parent}' holds '{note.stem}' {whose}: name another folder for the labels, or "
                         'overwrite them')
     if notes != (notes := {**notes, **dict.fromkeys(domains, own)}):
         write_json(note, notes)
+
+
+def _digest_of(teacher: Config) -> str:
+    """Of what the labels depend on in the teacher's config."""
+    parts = {key: teacher.get(key) for key in ('model', 'pseudo_label_pipeline')}
+    return hashlib.sha256(Config(parts).pretty_text.encode()).hexdigest()
+
+
+def _is_kept(image: Path, folders: Sequence[str]) -> bool:
+    """Whether the maps of an image are there and not older than the image."""
+    maps = [companion(image, folder) for folder in folders]
+    return all(file.is_file() and not is_newer([image], file) for file in maps)
 
 
 class _Judge:
@@ -97,8 +113,9 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
 
     The maps have the size of the original image and lie beside it (:func:`companion`); classes are the teacher's, one
     byte a pixel; the certainty, the greatest probability or what the teacher's certainty branch says, is in steps of
-    1/255. Every file is whole or absent, and what is there already is kept, so an interrupted run goes on. A note
-    ``<labels>.json`` in the data's root says which teacher it was; labels of another are not mixed in.
+    1/255. Every file is whole or absent, and what is there already and not older than its image is kept, so an
+    interrupted run goes on. A note ``<labels>.json`` in the data's root says which teacher (weights and config) it was;
+    labels of another are not mixed in.
 
     Args:
         config: of the teacher, with ``pseudo_label_pipeline``, how it loads a whole image.
@@ -136,11 +153,11 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
         dataset = DATASETS.build(wanted)
     images = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     folders = [labels, *([certainty] if certainty else [])]
-    whole = [all(companion(image, folder).is_file() for folder in folders) for image in images]
+    whole = [_is_kept(Path(image), folders) for image in images]
     model = get_model(teacher, checkpoint, where)
     own = {'teacher': Path(checkpoint).name, 'sha256': hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest(),
-           'certainty': certainty}
-    _claim(Path(dataset.data_root) / f'{labels}.json', domains, own,
+           'certainty': certainty, 'config': _digest_of(teacher)}
+    _refuse_mixed_labels(Path(dataset.data_root) / f'{labels}.json', domains, own,
            any(companion(image, labels).is_file() for image in images), overwrite)
     pending = [i for i, there in enumerate(whole) if overwrite or not there]
     for i in pending:  # what is left of another teacher must not look like this one's after an interruption
@@ -151,7 +168,6 @@ def write_pseudo_labels(config: str | Path, checkpoint: str | Path, data: str | 
     for batch in tqdm(loader, desc=labels, unit='image', disable=not progress):
         for path, classes, certain in judge(batch):
             if certainty:
-                level = (certain.clamp(0, 1) * 255).round().to(torch.uint8)
-                write_image(companion(path, certainty), level.cpu().numpy())
+                write_image(companion(path, certainty), tensor_to_uint8(certain).cpu().numpy())
             write_image(companion(path, labels), classes.to(torch.uint8).cpu().numpy())
     return {'written': len(pending), 'kept': len(images) - len(pending)}

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, DataError
-from ..methods import inputs as known_inputs
+from ..methods import input_of
 from ..models.ops.contract import InferenceContract
 from ..models.ops.padding import padded_size
 from ..models.ops.tiling import choose_tile, run_tiled, tile_grid
+from ..utils.arrays import tensor_to_uint8
 from ..utils.images import read_image
+from ..utils.text import plural
 from .memory import check_memory, smaller_tiles
 
 Image = Union[np.ndarray, PIL.Image.Image, Tensor, str, 'os.PathLike[str]']
@@ -212,7 +214,7 @@ def _by_name(images: Images, contract: InferenceContract) -> dict[str, Image]:
     else:
         row = list(images) if isinstance(images, (list, tuple)) else [images]
         if len(row) != len(names):
-            raise DataError(f'{len(row)} image(s) given, the model takes {len(names)}: {", ".join(names)}')
+            raise DataError(f'{plural(len(row), "image")} given, the model takes {len(names)}: {", ".join(names)}')
         given = dict(zip(names, row, strict=True))
     if set(names) != set(given):
         raise DataError(f"inputs {', '.join(sorted(given)) or 'none'} given, the model takes {', '.join(names)}")
@@ -255,19 +257,13 @@ def as_array(name: str, image: Image) -> np.ndarray:
     if found is None:
         if not isinstance(image, (str, os.PathLike)):
             raise DataError(f"'{name}' must be a file, an array, a PIL image or a tensor, got {type(image).__name__}")
-        return read_image(os.fspath(image), mode=read_mode(name))
+        return read_image(os.fspath(image), mode=input_of(name).image_mode)
     image = found
     array = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"'{name}' must be uint8 (H, W, 3) RGB or (H, W), got {image.dtype} {image.shape}; "
                         'scale to 0..255, round and cast')
     return array
-
-
-def read_mode(name: str) -> str:
-    """Return how :func:`~mmweather.utils.images.read_image` reads an input of that name."""
-    record = known_inputs().get(name)
-    return record.mode if record is not None and record.mode in ('rgb', 'grey3') else 'rgb'
 
 
 def _to_tensor(array: np.ndarray) -> Tensor:
@@ -277,7 +273,7 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 def _to_array(output: Tensor) -> np.ndarray:
     image = output.float()
     check_finite(image)
-    return image.clamp(0, 1).mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return tensor_to_uint8(image).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def check_finite(image: Tensor) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from ..errors import ConfigError, DataError
-from ..methods import inputs as known_inputs
+from ..methods import input_of
 from ..utils.images import is_image_file
 from .inference.loop import Options, Task, Work, work_through
 from .inference.report import Report
@@ -95,7 +95,7 @@ def find_partner(folder: Path, name: Path, kind: str = 'ir',
     """
     if folder.is_file():
         return folder
-    record = known_inputs()[kind]
+    record = input_of(kind)
     names = [name.name, *(name.name.replace(visible, other) for visible, other in record.stems if visible in name.name)]
     for stem in dict.fromkeys(place / word for word in names for place in (folder / name.parent, folder)):
         for file in _files_by_stem(stem.parent).get(stem.name, ()):
@@ -216,7 +216,7 @@ def check_partners(inputs: Sequence[str], model: str, partners: Mapping[str, Any
     """
     first, *others = inputs
     if set(partners) != set(others):
-        example = 'ir' if set(others) <= {'ir'} else others[0]
+        example = others[0] if others else 'ir'
         raise ConfigError(f"{model} takes {', '.join((first, *others))}; give a folder for each but the "
                           f"first, as in --{example} DIR: given {', '.join(partners) or 'none'}")
 
@@ -304,10 +304,10 @@ def _work(job: Job, task: Task, options: Options, scene_options: Mapping[str, An
     def scene(target: Path) -> Path:
         from .scenes.geotiff import restore_geotiff
 
-        others: dict[str, Any] = {name: job.partner(name) for name in job.partners}
+        radar = job.partner('sar') if 'sar' in job.partners else None  # other inputs are refused there
         shown = None if options.hidden is None else not options.hidden
         return restore_geotiff(task.model, job.file, target, tile=options.tile, overlap=options.overlap,
-                               dtype=options.dtype, show_progress=shown, **others, **scene_options)
+                               dtype=options.dtype, show_progress=shown, sar=radar, **scene_options)
 
     stem = None if job.target is None else job.target.with_name(job.name.name)
     alone = functools.partial(scene, job.target) if job.is_scene and job.target is not None else None

@@ -7,6 +7,8 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MMWeatherError
+from ..methods import input_of, methods
+from ..utils.text import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +21,13 @@ mmweather info nitedr_cleannet_2xb4-300k_roadscene-rain
 mmweather info configs/nitedr/nitedr_cleannet_2xb4-300k_roadscene-rain.py
 """
 _SIDE, _SHOWN = 256, 8
+_TILING = {
+    'shared': 'shared: every tile uses what one pass measures on the whole image, so no seam shows',
+    'approximate': 'approximate: tiles differ from the whole image and a seam may show; --tile none avoids it',
+    'never': 'never: whole images only',
+}
 # What tools/model_converters/shrink.py writes into the head of weights.
-_FACTS = ('config', 'seed', 'data', 'scores', 'precision', 'left_out')
+_FACTS = ('config', 'purpose', 'seed', 'data', 'source', 'commit', 'scores', 'precision', 'left_out')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     entry = entry_of(args.model)
     if entry is not None:
         rows += [('model', entry.name), *([('alias', entry.alias)] if entry.alias else []),
-                 ('method', entry.collection), ('status', entry.status)]
+                 ('method', _method(entry.collection)), ('status', entry.status),
+                 *([('on real photos', entry.real_photos)] if entry.real_photos else [])]
     rows.append(('config', str(config.filename)))
     try:
         rows += _count(get_model(config))
@@ -51,6 +59,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _method(title: str) -> str:
+    """Title and purpose of a method; the title alone for collections that are none."""
+    purpose = next((method.purpose for method in methods().values() if method.title == title), '')
+    return f'{title}: {purpose}' if purpose else title
+
+
 def _count(model: torch.nn.Module) -> list[tuple[str, str]]:
     from ..apis.inferencer import task_of
 
@@ -61,13 +75,14 @@ def _count(model: torch.nn.Module) -> list[tuple[str, str]]:
         task = task_of(model)
     except MMWeatherError as error:
         return [*rows, ('task', f'not known: {error}')]
-    rows += [('task', task.name), ('inputs', ', '.join(task.inputs))]
+    rows += [('task', task.name), ('inputs', ', '.join(f'{name} ({input_of(name).label})' for name in task.inputs))]
     classes = getattr(task, 'classes', None)
     if classes:
         rows.append(('classes', f"{len(classes)}: {', '.join(classes[:_SHOWN])}{', ...' * (len(classes) > _SHOWN)}"))
     if task.name == 'restore':
         contract = model.inference_contract
-        multiple, minimum, tiling = contract.multiple_of, contract.minimum, f'; tiling {contract.tiling}'
+        multiple, minimum = contract.multiple_of, contract.minimum
+        tiling = f'; tiling {_TILING.get(contract.tiling, contract.tiling)}'
     else:
         preprocessor = getattr(model, 'data_preprocessor', None)
         divisor = getattr(preprocessor, 'pad_size_divisor', None) or getattr(preprocessor, 'size_divisor', None)
@@ -84,9 +99,8 @@ def _parameters(module: torch.nn.Module) -> int:
 def _shapes(model: Any, task: Any, side: int) -> dict[str, tuple[int, ...]]:
     """Shapes of the inputs of one forward pass by name."""
     from ..apis.restore import bands_of
-    from ..methods import inputs
 
-    channels = {name: item.channels for name, item in inputs().items()}
+    channels = {name: input_of(name).channels for name in task.inputs}
     if task.name == 'restore':
         channels |= {'img': bands_of(model)}
         return {name: (1, channels[name], side, side) for name in task.inputs}
@@ -108,7 +122,7 @@ def _multiply_adds(model: Any, task: Any, side: int) -> str:
             else:
                 model(images if task.name == 'restore' else images['img'], mode='tensor')
     except Exception as error:  # some operators have no shape-only version
-        return f"not countable: {' '.join(str(error).split())[:100]}"
+        return f"not countable: {one_line(error)[:100]}"
     return f'{_short(counter.get_total_flops() // 2)} at {side} x {side} (convolutions and matrix products)'
 
 

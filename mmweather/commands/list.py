@@ -38,4 +38,7 @@ def run(args: argparse.Namespace) -> int:
     for *fields, weights in rows:
         line = '  '.join(f'{field:<{width}}' for field, width in zip(fields, widths, strict=True))
         print(f'{line}  {weights}'.rstrip())
+        real_photos = entries[fields[0]].real_photos
+        if real_photos and args.weights:
+            print(f'    on real photos: {real_photos}')
     return 0

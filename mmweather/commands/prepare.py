@@ -109,14 +109,14 @@ def _add_voc_fog(fog: argparse.ArgumentParser) -> None:
 def _voc_fog(args: argparse.Namespace) -> int:
     from ..datasets.tools.fog_set import FogSettings, make_fog_set
     from ..datasets.tools.fog_sources import find_sources, read_list
-    from ..utils.files import printable
+    from ..utils.text import printable, shorten
     settings = FogSettings(args.beta and tuple(args.beta), args.airlight and tuple(args.airlight), args.seed,
                            args.depth, args.depth_scale, args.quality)
     sources, alone = find_sources(args.source, args.images, args.annotations,
                                   report=lambda line: print(printable(line), file=sys.stderr))
     if alone:
         print(printable(f"left out, because an image or its annotation is missing: {len(alone)} "
-                        f"({', '.join(alone[:5])}{', ...' if len(alone) > 5 else ''})"))
+                        f"({shorten(alone)})"))
     done = make_fog_set(sources, args.dir, settings, args.test_every, args.test_list and read_list(args.test_list),
                         args.val_fraction, args.workers or os.cpu_count() or 1)
     if done['dropped']:

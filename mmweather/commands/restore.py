@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ._inference import add_model_arguments, add_run_arguments, infer
+from ._inference import add_input_arguments, add_model_arguments, add_run_arguments, given_inputs, infer
 
 HELP = 'restore images, videos and GeoTIFF scenes: files, folders or glob patterns'
 EXAMPLE = """mmweather restore rainy/ --model nitedr_cleannet_2xb4-300k_roadscene-rain --checkpoint clean.pth --out dry
@@ -29,14 +29,12 @@ def _tile(text: str) -> int | str | None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_model_arguments(parser, '<stem>.png, for scenes <stem>.tif; or the .tif for one scene')
-    parser.add_argument('--ir', metavar='DIR', help='infrared images of the same stems, for models that take them')
     parser.add_argument('--tile', type=_tile, default='auto', metavar='N|auto|none',
                         help='side of tiles in pixels (auto: tiles where the image is large)')
     parser.add_argument('--overlap', type=int, metavar='N', help="overlap of tiles in pixels (the network's own)")
     add_run_arguments(parser, 'restore')
     scene = parser.add_argument_group('scenes', 'TIFFs with coordinates or more than 4 bands; needs rasterio')
-    scene.add_argument('--sar', metavar='FILE|DIR',
-                       help='VV and VH in dB on the same grid; of the same stem if in a folder')
+    add_input_arguments(parser, 'restore', scene)
     scene.add_argument('--bands', metavar='B,B,B', help='bands to restore and write, as in 4,3,2 or B4,B3,B2 (all)')
     scene.add_argument('--nodata', type=float, metavar='X', help="number that means no data (the file's)")
     scene.add_argument('--scale', type=float, metavar='X',
@@ -53,8 +51,7 @@ def run(args: argparse.Namespace) -> int:
     scene_options = {name: value for name in _SCENE_OPTIONS if (value := getattr(args, name)) is not None}
     if args.plan:
         return _plan(args, scene_options)
-    return infer(args, 'restore', ir=args.ir, sar=args.sar, tile=args.tile, overlap=args.overlap,
-                 scene_options=scene_options)
+    return infer(args, 'restore', tile=args.tile, overlap=args.overlap, scene_options=scene_options)
 
 
 def _plan(args: argparse.Namespace, scene_options: dict[str, Any]) -> int:
@@ -66,11 +63,11 @@ def _plan(args: argparse.Namespace, scene_options: dict[str, Any]) -> int:
     find_images(args.input, leave_out=args.out)  # before a network is built
     # Weights do not change the plan.
     model = get_model(args.model, args.checkpoint, pick_device(args.device))
-    partners = {name: folder for name in ('ir', 'sar') if (folder := getattr(args, name))}
+    partners = given_inputs(args, 'restore')
     for job in plan_files(model, args.input, args.out, partners, scene_options):
         if job.is_scene and job.target is not None:
-            others = {name: job.partner(name) for name in partners}
-            print(plan_geotiff(model, job.file, job.target, tile=args.tile, overlap=args.overlap, **others,
+            radar = job.partner('sar') if 'sar' in partners else None
+            print(plan_geotiff(model, job.file, job.target, tile=args.tile, overlap=args.overlap, sar=radar,
                                **scene_options))
         else:
             print(f"'{job.file}': a picture, restored into '{job.target}'")

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Lay weather; 1 where a file failed."""
     from ..apis.restore_files import find_images
     from ..datasets.tools.weather_files import WeatherSettings, lay_weather
-    from ..utils.files import printable
+    from ..utils.text import printable
     from ..weather.severity import describe
 
     settings = WeatherSettings(args.weather, args.severity, args.seed, args.depth, args.depth_scale, args.quality)

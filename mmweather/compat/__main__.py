@@ -1,4 +1,4 @@
-"""``python -m mmweather.compat SCRIPT [ARGUMENT ...]``: run a script with the mends in place."""
+"""``python -m mmweather.compat SCRIPT [ARGUMENT ...]``: run a script with the fixes in place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import one_line_errors
 from . import apply
 from .scripts import run_script
 
-# Here, not in main: a process that multiprocessing spawns imports this module again and then needs the mends too.
+# Here, not in main: a process that multiprocessing spawns imports this module again and then needs the fixes too.
 apply()
 
 

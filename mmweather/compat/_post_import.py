@@ -84,26 +84,26 @@ def wrap_execution(name: str, wrapper: Wrapper) -> None:
         sys.meta_path.insert(0, _WATCHER)
 
 
-def after_import(name: str, mend: Callable[[ModuleType], None]) -> None:
-    """Call ``mend(module)`` once ``name`` is imported: now if it already is, else right after its execution.
+def after_import(name: str, fix: Callable[[ModuleType], None]) -> None:
+    """Call ``fix(module)`` once ``name`` is imported: now if it already is, else right after its execution.
 
-    ``mend`` may be called more than once for a module (a reload, a second call of this function) and must leave
-    a mended module as it is.
+    ``fix`` may be called more than once for a module (a reload, a second call of this function) and must leave
+    a fixed module as it is.
     """
     module = sys.modules.get(name)
     if module is not None and not getattr(module.__spec__, '_initializing', False):
-        mend(module)
+        fix(module)
         return
-    if mend in _MENDS.setdefault(name, []):
+    if fix in _FIXES.setdefault(name, []):
         return
-    _MENDS[name].append(mend)
-    wrap_execution(name, _execute_then_mend)
+    _FIXES[name].append(fix)
+    wrap_execution(name, _execute_then_fix)
 
 
-_MENDS: dict[str, list[Callable[[ModuleType], None]]] = {}
+_FIXES: dict[str, list[Callable[[ModuleType], None]]] = {}
 
 
-def _execute_then_mend(module: ModuleType, execute: Execute) -> None:
+def _execute_then_fix(module: ModuleType, execute: Execute) -> None:
     execute(module)
-    for mend in _MENDS[module.__name__]:
-        mend(module)
+    for fix in _FIXES[module.__name__]:
+        fix(module)

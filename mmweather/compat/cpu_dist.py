@@ -4,7 +4,7 @@ Fault: mmengine 0.10.7 calls ``torch.cuda.set_device`` when it sets up any proce
 hands ``DistributedDataParallel`` a GPU index, which that refuses for a model on the CPU.  OpenMMLab's segmentation
 configs also use ``SyncBN``, which PyTorch has for GPUs only.
 
-Mend, where neither CUDA nor another accelerator of MMEngine is there: gloo stands in for NCCL, no GPU is chosen, and
+Fix, where neither CUDA nor another accelerator of MMEngine is there: gloo stands in for NCCL, no GPU is chosen, and
 ``MMDistributedDataParallel`` takes a CPU model as such, with its ``SyncBN`` reverted to plain batch normalisation (each
 process then normalises over its own batch, as the log says).  So ``torchrun --nproc-per-node=2 -m mmweather.compat
 tools/train.py CONFIG --launcher pytorch`` runs with no change to the config.  With an accelerator nothing is changed.
@@ -34,9 +34,9 @@ _LAUNCHERS = ('_init_dist_pytorch', '_init_dist_mpi', '_init_dist_slurm')
 
 
 def apply() -> None:
-    """Mend MMEngine's set-up of process groups and its wrapper when they are imported."""
-    after_import('mmengine.dist.utils', _mend_init)
-    after_import('mmengine.model.wrappers.distributed', _mend_wrapper)
+    """Fix MMEngine's set-up of process groups and its wrapper when they are imported."""
+    after_import('mmengine.dist.utils', _fix_init)
+    after_import('mmengine.model.wrappers.distributed', _fix_wrapper)
 
 
 def on_cpu_only() -> bool:
@@ -83,7 +83,7 @@ def _worker_states() -> set[str]:
     return states
 
 
-def _mend_init(module: ModuleType) -> None:
+def _fix_init(module: ModuleType) -> None:
     for name in _LAUNCHERS:
         original = getattr(module, name)
         if not hasattr(original, '__wrapped__'):
@@ -93,7 +93,7 @@ def _mend_init(module: ModuleType) -> None:
 def _without_gpu(init: Any) -> Any:
 
     @functools.wraps(init)
-    def mended(backend: str, *args: Any, **kwargs: Any) -> None:
+    def fixed(backend: str, *args: Any, **kwargs: Any) -> None:
         atexit.unregister(settle)
         atexit.register(settle)
         if not on_cpu_only():
@@ -104,10 +104,10 @@ def _without_gpu(init: Any) -> Any:
         with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
             return init('gloo' if backend == 'nccl' else backend, *args, **kwargs)
 
-    return mended
+    return fixed
 
 
-def _mend_wrapper(module: ModuleType) -> None:
+def _fix_wrapper(module: ModuleType) -> None:
     wrapper = module.MMDistributedDataParallel
     if not hasattr(wrapper.__init__, '__wrapped__'):
         wrapper.__init__ = _for_cpu_models(wrapper.__init__)
@@ -116,14 +116,14 @@ def _mend_wrapper(module: ModuleType) -> None:
 def _for_cpu_models(init: Any) -> Any:
 
     @functools.wraps(init)
-    def mended(self: Any, module: Any, *args: Any, **kwargs: Any) -> None:
+    def fixed(self: Any, module: Any, *args: Any, **kwargs: Any) -> None:
         if {parameter.device.type for parameter in module.parameters()} == {'cpu'}:
             kwargs.pop('device_ids', None)
             kwargs.pop('output_device', None)
             module = _revert_sync_bn(module)
         init(self, module, *args, **kwargs)
 
-    return mended
+    return fixed
 
 
 def _revert_sync_bn(model: Any) -> Any:

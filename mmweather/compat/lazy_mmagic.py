@@ -4,7 +4,7 @@ Fault: ``mmagic.models.editors``, ``mmagic.models.archs`` and a few more package
 of which need one old version of diffusers or transformers; without diffusers ``mmagic.models.archs`` even fails
 on unpacking ``None``.  So no mmagic name can be used at all, Restormer included.
 
-Mend: the ``__init__`` of these collecting packages runs statement by statement.  A statement whose optional package
+Fix: the ``__init__`` of these collecting packages runs statement by statement.  A statement whose optional package
 is missing or unusable is skipped and noted; a skipped name, when asked for as an attribute of its package or
 through a registry of mmagic, raises :class:`~mmweather.errors.MissingToolboxError` that tells what was missing.
 Where every import works, the effect is that of the plain import.
@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any, TypeGuard
 
 from ..errors import MissingToolboxError
+from ..utils.text import one_line
 from ._post_import import Execute, after_import, wrap_execution
 
 COLLECTING_PACKAGES = (
@@ -66,7 +67,7 @@ def apply() -> None:
     for name in COLLECTING_PACKAGES:
         wrap_execution(name, _execute_tolerantly)
     after_import('mmagic.models', _tell_of_editors)
-    after_import('mmagic.registry', _mend_registries)
+    after_import('mmagic.registry', _fix_registries)
 
 
 def _execute_tolerantly(package: ModuleType, execute: Execute) -> None:
@@ -180,10 +181,10 @@ def _registered_name(decorator: ast.Call, default: str) -> str:
 
 
 def _reason(name: str, culprit: str, error: Exception | None) -> str:
-    """One line: the name, what it lacks, the mend."""
+    """One line: the name, what it lacks, the fix."""
     hint = f'pip install {_PINS.get(culprit, culprit)}'
     if _installed(culprit):
-        detail = ' '.join(str(error).split())
+        detail = one_line(error)
         return f"'mmagic.{name}' needs '{culprit}' in a version that mmagic 1.2.0 can use ({detail}): {hint}"
     return f"'mmagic.{name}' needs '{culprit}', which is not installed: {hint}"
 
@@ -215,7 +216,7 @@ def _tell_of_editors(models: ModuleType) -> None:
         models.__getattr__ = _teller(models, _skipped, None)
 
 
-def _mend_registries(module: ModuleType) -> None:
+def _fix_registries(module: ModuleType) -> None:
     """Let mmagic's registries tell why a skipped name is absent."""
     from mmengine.registry import Registry
 

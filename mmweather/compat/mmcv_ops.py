@@ -3,7 +3,7 @@
 Fault: mmcv-lite (or an mmcv built where torch could not be imported) has no ``mmcv._ext``, from which ``mmcv.ops``
 imports about sixty symbols, so neither mmdet, mmseg nor mmagic imports.
 
-Mend: a finder behind all others offers a module of that name.  A compiled ``mmcv._ext`` is found first and wins.  The
+Fix: a finder behind all others offers a module of that name.  A compiled ``mmcv._ext`` is found first and wins.  The
 operators that torchvision has kernels for (``_mmcv_kernels.py``) work on CPU and CUDA, with gradients; every other one
 imports and, when called, raises :class:`~mmweather.errors.MissingToolboxError` with its name and the way to the
 compiled one.

@@ -4,7 +4,7 @@ Fault: ``mmagic.utils.trans_utils`` reads ``numpy.bool8``, which NumPy 2 removed
 only other dropped name in mmcv-lite 2.1.0, mmdet 3.3.0, mmsegmentation 1.2.2 and mmagic 1.2.0 is ``numpy.float`` (the
 builtin ``float``, removed in NumPy 1.24), in mmdet's YouTube-VIS evaluation and in ``mmcv.ops.pixel_group``.
 
-Mend: NumPy is given those of the two that it lacks.  NumPy 1.26 keeps its own ``bool8``.
+Fix: NumPy is given those of the two that it lacks.  NumPy 1.26 keeps its own ``bool8``.
 """
 
 from __future__ import annotations

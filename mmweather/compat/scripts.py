@@ -1,4 +1,4 @@
-"""Run the toolboxes' own scripts with the mends in place."""
+"""Run the toolboxes' own scripts with the fixes in place."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find_tool(toolbox: str, tool: str) -> Path:
 
 
 def run_script(script: str | os.PathLike[str], arguments: Sequence[str]) -> None:
-    """Run a Python script as ``__main__``, with the mends applied and mmweather's names known to the registries.
+    """Run a Python script as ``__main__``, with the fixes applied and mmweather's names known to the registries.
 
     Args:
         script: the file.
@@ -64,7 +64,7 @@ def run_script(script: str | os.PathLike[str], arguments: Sequence[str]) -> None
     path = Path(script)
     if not path.is_file():
         raise DataError(f'{path}: no such script; check the path')
-    import mmweather.registry  # noqa: F401  applies the mends too
+    import mmweather.registry  # noqa: F401  applies the fixes too
     with _as_main(path, arguments):
         runpy.run_path(str(path), run_name='__main__')
     if 'torch.distributed' in sys.modules:

@@ -51,7 +51,7 @@ def divide(groups: np.ndarray, roles: Sequence[str], test_every: int = 20) -> li
     Args:
         groups: of :func:`look_alikes`.
         roles: ``'train'`` or ``'test'`` of photos whose part is settled elsewhere, ``''`` of those to be divided.
-        test_every: of the photos that resemble no other, in their order, the first of each so many is for testing.
+        test_every: of the photos that resemble no other, in their order, use every n-th for testing.
 
     Returns:
         One of ``'train'``, ``'test'`` and ``'left out'`` each: look-alikes of a settled photo follow it, those of

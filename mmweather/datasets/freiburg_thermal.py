@@ -12,8 +12,8 @@ from mmseg.datasets.basesegdataset import BaseSegDataset
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.text import plural, shorten
 from .label_maps import FREIBURG_LABELS, HEATNET_CLASSES, HEATNET_PALETTE
-from .paired import shorten
 
 _STAMP = re.compile(r'(\d+)_(\d+)')
 DOMAINS = ('day', 'night')
@@ -49,7 +49,7 @@ class FreiburgThermal(BaseSegDataset):
         domains: which of ``'day'`` and ``'night'``.
         part: of the training split, ``'train'`` or ``'val'`` (every ``holdout_every``-th frame of a domain); None
             takes all. With ``'val'`` by night there are labels only if ``labelled`` says so.
-        holdout_every: one frame out of so many is held out.
+        holdout_every: hold out every n-th frame.
         labelled: domains whose training frames have label files.
         label_folder: their folder, beside ``fl_rgb``; a mapping where it depends on the domain, as
             ``dict(day='fl_rgb_labels', night='teacher_labels')``.
@@ -107,10 +107,11 @@ class FreiburgThermal(BaseSegDataset):
 
     def _settle(self, samples: list[dict], lacking: list[str], what: str) -> list[dict]:
         if lacking and self.missing == 'error':
-            raise DataError(f"{len(lacking)} frame(s) of '{what}' lack a partner: {shorten(lacking)}; add the files, "
-                            "remove their partners, or set missing='skip'")
+            raise DataError(f"{plural(len(lacking), 'frame')} of '{what}' without a partner: {shorten(lacking)}; "
+                            "add the files, remove their partners, or set missing='skip'")
         if lacking:
-            print_log(f'{what}: {len(lacking)} frame(s) without a partner are skipped: {shorten(lacking)}', 'current')
+            print_log(f'{what}: {plural(len(lacking), "frame")} without a partner skipped: {shorten(lacking)}',
+                      'current')
         if not samples:
             raise DataError(f"'{what}' holds no frame that could be used; check data_root")
         return samples

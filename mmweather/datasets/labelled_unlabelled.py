@@ -23,7 +23,7 @@ class LabelledUnlabelled(Dataset):
 
     Args:
         labelled: config of a data set, or the data set; None where there are only unlabelled samples.
-        unlabelled: likewise.
+        unlabelled: see above.
         pairing: ``'random'`` draws the partner out of the shorter data set anew each time (NumPy's global state);
             ``'fixed'`` takes sample ``i`` modulo its length, the same in each pass, as SSDIE-Net's code does.
 

@@ -8,13 +8,13 @@ that is not known yet), and, where names mean something within one copy only, by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-
-SHOWN = 5
+from ..utils.config_file import innermost
+from ..utils.text import plural, shorten
 
 
 def shared_scenes(splits: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -27,11 +27,11 @@ def shared_scenes(splits: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, .
 
 
 def leak_message(shared: Mapping[str, tuple[str, ...]], source: str) -> str:
-    """One line that names the scenes and the mend."""
-    told = ', '.join(f"{scene} ({' and '.join(places)})" for scene, places in list(shared.items())[:SHOWN])
-    more = f' and {len(shared) - SHOWN} more' if len(shared) > SHOWN else ''
-    return (f'{source}: {len(shared)} scene(s) stand in more than one split: {told}{more}; keep each scene in one '
-            'split, or the test measures what was learnt by heart')
+    """One line that names the scenes and the fix."""
+    shown = shorten(f"{scene} ({' and '.join(places)})" for scene, places in shared.items())
+    scenes = plural(len(shared), 'scene')
+    return (f'{source}: {scenes} in more than one split: {shown}; keep each scene in one '
+            'split, otherwise the test scores memorisation')
 
 
 def refuse_shared(splits: Mapping[str, Iterable[str]], source: str) -> None:
@@ -47,16 +47,6 @@ def refuse_shared(splits: Mapping[str, Iterable[str]], source: str) -> None:
     shared = shared_scenes(splits)
     if shared:
         raise DataError(leak_message(shared, source))
-
-
-def innermost(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Data set configs inside wrappers such as SeededDataset, RepeatDataset or ConcatDataset."""
-    inner = config.get('dataset', config.get('datasets'))
-    if inner is None:
-        yield config
-        return
-    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from innermost(one)
 
 
 def scenes_of(dataset: Any) -> dict[str, set[str]]:

@@ -12,15 +12,7 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.files import read_json, read_text
 from ..utils.images import is_image_file
-
-_SHOWN = 5
-
-
-def shorten(names: Iterable[str]) -> str:
-    """The first five names and how many more there are."""
-    names = sorted(names)
-    more = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
-    return ', '.join(names[:_SHOWN]) + more
+from ..utils.text import plural, shorten
 
 
 def list_images(folder: str | Path) -> dict[str, Path]:
@@ -97,8 +89,9 @@ def check_holdout(holdout: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: a key is unknown or a value is out of range.
     """
     known = {'every', 'offset', 'part'}
-    if set(holdout) - known:
-        raise ConfigError(f"holdout has no key {shorten(map(repr, set(holdout) - known))}; it takes {sorted(known)}")
+    unknown = set(map(repr, set(holdout) - known))
+    if unknown:
+        raise ConfigError(f'holdout has no key {shorten(unknown)}; it takes {sorted(known)}')
     value = {'every': 10, 'offset': 0, **holdout}
     if value.get('part') not in ('train', 'val'):
         raise ConfigError(f"holdout.part must be 'train' or 'val', got {value.get('part')!r}")
@@ -176,8 +169,9 @@ class PairedImageDataset(BaseDataset):
             missing = [stem for stem in stems if stem not in found and stem not in skipped]
             if missing:
                 raise DataError(
-                    f"{len(missing)} image(s) have no partner in '{folders[key]}' (key '{key}'): {shorten(missing)}; "
-                    'add them, remove their partners, or list them in a quarantine file (mmweather check --quarantine)')
+                    f"{plural(len(missing), 'image')} without a matching file in '{folders[key]}' (key '{key}'): "
+                    f'{shorten(missing)}; add them, remove their partners, or list them in a quarantine file '
+                    '(mmweather check --quarantine)')
         stems = [stem for stem in self._held(stems) if stem not in skipped]
         if not stems:
             raise DataError(f"no sample is left in '{self.data_root or shorten(map(str, folders.values()))}' after "
@@ -192,7 +186,7 @@ class PairedImageDataset(BaseDataset):
         unknown = set(stems) - every_stem
         if unknown:
             raise DataError(f"split file '{self.ann_file}' names {shorten(unknown)}, of which no image exists in "
-                            f"{shorten(self.data_prefix.values())}; mend the list")
+                            f"{shorten(self.data_prefix.values())}; fix the list")
         return stems
 
     def _held(self, stems: list[str]) -> list[str]:
@@ -218,7 +212,7 @@ class PairedImageDataset(BaseDataset):
         try:
             return set(self.select(set().union(*map(list_images, self.data_prefix.values()))))
         except DataError:
-            return set()  # told where the files are loaded, if they are
+            return set()  # reported where the files are loaded, if they are
 
     def _skipped(self, files: Mapping[str, Mapping[str, Path]]) -> set[str]:
         if not self.quarantine:

@@ -18,14 +18,15 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.files import read_text
 from ..utils.images import image_size
+from ..utils.text import plural, shorten
 from ..utils.voc import VOCObject, read_voc
-from .paired import check_holdout, hold_out, list_images, read_stems, shorten
+from .paired import check_holdout, hold_out, list_images, read_stems
 
 _LEAST_SIDE = 1.0
 
 
 class _Tally:
-    """What was mended while the annotations were read; told in one line each."""
+    """Corrections to the annotations, one log line each."""
 
     def __init__(self) -> None:
         self.unknown: Counter[str] = Counter()
@@ -35,22 +36,21 @@ class _Tally:
 
     def tell(self, owner: str, classes: Sequence[str]) -> None:
         """Log the counts; raise where no box has a known class although there are boxes."""
-        shown = ', '.join(f'{name} {count}' for name, count in self.unknown.most_common(8))
-        shown += f' and {len(self.unknown) - 8} more names' if len(self.unknown) > 8 else ''
+        shown = shorten((f'{name} {count}' for name, count in self.unknown.most_common()), 8)
         if self.unknown and not self.known:
             raise DataError(f'{owner}: no box has a class out of {tuple(classes)}; the annotations name {shown}; '
                             "give metainfo=dict(classes=('...', ))")
         lines = []
         if self.unknown:
-            lines.append(f'{sum(self.unknown.values())} boxes of other classes left out ({shown})')
+            lines.append(f'{plural(sum(self.unknown.values()), "box")} of other classes left out ({shown})')
         if self.clipped or self.dropped:
-            lines.append(f'{self.clipped} boxes cut at the edge of their image, {self.dropped} left out that lie '
-                         'outside or are empty')
+            lines.append(f'{plural(self.clipped, "box")} clipped to the image, {self.dropped} outside it or '
+                         'empty left out')
         if self.sizes:
-            lines.append(f'{len(self.sizes)} annotations tell a size that the image does not have '
+            lines.append(f'{plural(len(self.sizes), "annotation gives", "annotations give")} a wrong image size '
                          f'({shorten(self.sizes)}); the size of the image is taken')
         if self.odd:
-            lines.append(f'{len(self.odd)} objects whose <difficult> is neither 0 nor 1 taken as not difficult '
+            lines.append(f'{plural(len(self.odd), "object")} with <difficult> other than 0 or 1 taken as not difficult '
                          f'({shorten(self.odd)})')
         for line in lines:
             print_log(f'{owner}: {line}', 'current', logging.WARNING)
@@ -63,7 +63,7 @@ class PairedDetDataset(XMLDataset):
     A sample is mmdet's: ``img_path``, ``img_id`` (the stem), ``xml_path``, ``height``, ``width``, ``instances``; and
     ``<key>_path`` for each companion of ``data_prefix``.  Boxes are x1, y1, x2, y2 in pixels.  They are cut at the
     edges of the image; empty ones are dropped; boxes of classes that ``metainfo`` lacks are left out.  Each of these
-    is counted and told in one line.  Objects marked difficult get mmdet's ``ignore_flag``: they are not trained on,
+    is counted and reported in one line.  Objects marked difficult get mmdet's ``ignore_flag``: they are not trained on,
     and the evaluation counts them neither as found nor as missed.
 
     Heads of the image files are read when the set is initialised, to compare sizes before a training begins.
@@ -143,8 +143,8 @@ class PairedDetDataset(XMLDataset):
             missing = [stem for stem in stems if stem not in found]
             if missing:
                 where = self.data_prefix['img' if what == 'image' else 'ann']
-                raise DataError(f"{len(missing)} sample(s) have no {what} in '{where}': {shorten(missing)}; add them, "
-                                'or give ann_file, a text file with the stems to take')
+                raise DataError(f"{plural(len(missing), 'sample')} without an {what} in '{where}': "
+                                f'{shorten(missing)}; add them, or give ann_file, a text file with the stems to take')
         return hold_out(stems, self.holdout)
 
     def select(self, every_stem: Iterable[str]) -> list[str]:
@@ -160,8 +160,9 @@ class PairedDetDataset(XMLDataset):
         for key, files in found.items():
             missing = [stem for stem in stems if stem not in files]
             if missing:
-                raise DataError(f"{len(missing)} image(s) have no partner in '{self.data_prefix[key]}' (key '{key}'): "
-                                f"{shorten(missing)}; add them, or give ann_file, a text file with the stems to take")
+                raise DataError(f"{plural(len(missing), 'image')} without a matching file in '{self.data_prefix[key]}' "
+                                f"(key '{key}'): {shorten(missing)}; add them, or give ann_file, a text file "
+                                'with the stems to take')
         return found
 
     def load_data_list(self) -> list[dict]:
@@ -179,8 +180,8 @@ class PairedDetDataset(XMLDataset):
         for stem in tqdm(stems, desc='annotations', unit='image', leave=False, disable=None):
             sizes = {path: image_size(path) for path in (images[stem], *(files[stem] for files in partners.values()))}
             if len(set(sizes.values())) > 1:
-                told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items())
-                raise DataError(f'images of one sample differ in size: {told} (width x height); bring them to one '
+                shown = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items())
+                raise DataError(f'images of one sample differ in size: {shown} (width x height); bring them to one '
                                 'size, or leave the sample out by ann_file')
             size = sizes[images[stem]]
             told_size, objects = self._read(annotations[stem])
@@ -271,7 +272,7 @@ class BoxListDataset(PairedDetDataset):
                 path = path[:-len(box)].rstrip()
             if not path or re.search(r'\s-?\d[\d.,-]*$', path):
                 raise DataError(f"list '{self.ann_file}', line {number}: want 'path x1,y1,x2,y2,number ...', got "
-                                f'{line.strip()[:80]!r}; mend the line')
+                                f'{line.strip()[:80]!r}; fix the line')
             objects = []
             for box in boxes:
                 *corners, index = box.split(',')

@@ -10,6 +10,7 @@ from mmseg.datasets.basesegdataset import BaseSegDataset
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.text import plural, shorten
 from .label_maps import (
     FREIBURG_LABELS,
     HEATNET_CLASSES,
@@ -18,7 +19,7 @@ from .label_maps import (
     MF_PALETTE,
     VISTAS_LABELS,
 )
-from .paired import list_images, read_stems, shorten
+from .paired import list_images, read_stems
 
 _MF_DOMAINS = {'D': 'day', 'N': 'night'}
 
@@ -76,7 +77,7 @@ class MFDataset(BaseSegDataset):
                       if files is not None and name not in files]
             if absent:
                 raise DataError(f"'{self.ann_file}' names '{name}', of which no file exists in {', '.join(absent)}; "
-                                'add it or mend the list')
+                                'add it or fix the list')
             sample = dict(img_path=str(images[name]), thermal_path=str(images[name]), domain=domain, sample_key=name,
                           label_map=mapping, reduce_zero_label=False, seg_fields=[])
             if own is not None:
@@ -139,8 +140,9 @@ class RGBThermalPairs(BaseSegDataset):
         images, thermal = (list_images(self.data_prefix[key]) for key in ('img_path', 'thermal_path'))
         alone = set(images) ^ set(thermal)
         if alone:
-            raise DataError(f"{len(alone)} image(s) of '{self.data_prefix['img_path']}' and "
-                            f"'{self.data_prefix['thermal_path']}' lack a partner: {shorten(alone)}; add or remove it")
+            raise DataError(f"{plural(len(alone), 'image')} of '{self.data_prefix['img_path']}' and "
+                            f"'{self.data_prefix['thermal_path']}' without a partner: {shorten(alone)}; add or "
+                            'remove it')
         samples = []
         for name in sorted(images):
             sample = dict(img_path=str(images[name]), thermal_path=str(thermal[name]), sample_key=name,
@@ -162,7 +164,7 @@ class TranslatedLabels(BaseSegDataset):
         split: as ``'training'``.
         translation: class of each id; those of Vistas by default (:mod:`mmweather.datasets.label_maps` has more).
         image_folder: relative to the split.
-        label_folder: likewise.
+        label_folder: see above.
         **kwargs: of mmseg's ``BaseSegDataset``.
 
     Raises:
@@ -189,8 +191,9 @@ class TranslatedLabels(BaseSegDataset):
         images, labels = (list_images(self.data_prefix[key]) for key in ('img_path', 'seg_map_path'))
         alone = set(images) ^ set(labels)
         if alone:
-            raise DataError(f"{len(alone)} file(s) of '{self.data_prefix['img_path']}' and "
-                            f"'{self.data_prefix['seg_map_path']}' lack a partner: {shorten(alone)}; add or remove it")
+            raise DataError(f"{plural(len(alone), 'file')} of '{self.data_prefix['img_path']}' and "
+                            f"'{self.data_prefix['seg_map_path']}' without a partner: {shorten(alone)}; add or "
+                            'remove it')
         mapping = {old: new if self.label_map is None else self.label_map.get(new, new)
                    for old, new in self.translation.items()}
         return [dict(img_path=str(images[name]), seg_map_path=str(labels[name]), sample_key=name, label_map=mapping,

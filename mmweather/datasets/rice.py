@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.runs import check_target
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import PairedImageDataset, read_stems, shorten
+from .paired import PairedImageDataset, read_stems
 from .tools.placing import check_source, place_files
 
 SPLITS = ('train', 'val', 'test')
@@ -28,8 +29,8 @@ def split_stems(stems: Iterable[str], test_every: int = 5, val_every: int = 8,
 
     Args:
         stems: names, each once.
-        test_every: one image out of so many is for testing.
-        val_every: one of the rest out of so many is for validation.
+        test_every: use every n-th image for testing.
+        val_every: use every n-th of the rest for validation.
         seed: of the shuffling; None keeps the sorted order.
 
     Returns:
@@ -66,7 +67,7 @@ class RICE(PairedImageDataset):
         split: ``'train'``, ``'val'``, ``'test'``, or ``'all'``.
         keys: which images to pair: ``img`` cloudy, ``gt`` clear, ``mask`` of cloud and shadow (RICE2).
         test_every: see :func:`split_stems`.
-        val_every: likewise.
+        val_every: see above.
         split_seed: likewise, its ``seed``.
         ann_file: optional list of stems, relative to ``data_root``; ``split`` is then its name only.
         data_prefix: other folders, relative to ``data_root``; replaces the choice by ``keys``.
@@ -135,7 +136,7 @@ class RICE(PairedImageDataset):
         unknown = set(wanted[self.split]) - set(stems)
         if unknown:
             raise DataError(f"'{self._list_path()}' names {shorten(unknown)}, of which no image exists in "
-                            f"'{self.data_root}'; mend the list")
+                            f"'{self.data_root}'; fix the list")
         return [stem for stem in stems if stem in set(wanted[self.split])]
 
     def _list_path(self) -> Path:
@@ -208,8 +209,8 @@ def install_rice(source: str | Path, target: str | Path, copy: bool = False, lis
         lists: folder with ``train.txt``, ``test.txt`` and optionally ``val.txt`` (else taken out of ``train.txt``), one
             stem a line, in place of a rule.
         test_every: see :func:`split_stems`; the published layout's own test images are kept.
-        val_every: likewise.
-        seed: likewise.
+        val_every: see above.
+        seed: see above.
 
     Returns:
         Number of images of each part, ``{'train': n, 'val': n, 'test': n}``.
@@ -257,6 +258,6 @@ def _read_lists(folder: Path, known: Iterable[str]) -> dict[str, list[str]]:
     for part, stems in lists.items():
         unknown = set(stems) - set(known)
         if unknown:
-            raise DataError(f"'{folder / f'{part}.txt'}' names {shorten(unknown)}, of which there is no image; mend "
+            raise DataError(f"'{folder / f'{part}.txt'}' names {shorten(unknown)}, of which there is no image; fix "
                             'the list')
     return lists

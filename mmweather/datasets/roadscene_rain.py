@@ -25,7 +25,7 @@ class RoadSceneRain(PairedImageDataset):
         data_root: folder that holds ``train`` and ``test``.
         split: ``'train'`` or ``'test'``.
         part: of the training split, ``'train'`` or ``'val'`` (every ``holdout_every``-th image); None takes all.
-        holdout_every: one image out of so many is held out.
+        holdout_every: hold out every n-th image.
         keys: which images to pair: ``img`` rainy, ``gt`` clean target, ``ir`` infrared, and ``clean``, the output of a
             trained CleanNet saved under ``Vis/clean`` (second stage of NiteDR).
         data_prefix: other folders, relative to ``data_root``; replaces the choice by ``keys``.

@@ -13,8 +13,9 @@ from mmengine.logging import print_log
 
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import read_quarantine, shorten, warm_loaders
+from .paired import read_quarantine, warm_loaders
 from .sen12mscr_layout import Patches, describe, index_patches, read_splits, read_table, scene_of
 from .sen12mscr_splits import SPLITS
 
@@ -130,8 +131,8 @@ class SEN12MSCR(BaseDataset):
             raise DataError(f"'{self.data_root}': no patch is left for split '{self.split}' ({reason}); add the files, "
                             'or choose another split or other lists (splits)')
         count = Counter(scene_of(key) for key in kept)
-        told = ', '.join(f'{scene} ({number})' for scene, number in sorted(count.items()))
-        self._metainfo.update(split=f'{self.split}, {len(kept)} patches of {len(count)} scenes: {told}',
+        shown = ', '.join(f'{scene} ({number})' for scene, number in sorted(count.items()))
+        self._metainfo.update(split=f'{self.split}, {len(kept)} patches of {len(count)} scenes: {shown}',
                               scenes=tuple(sorted(count)))
         return [{**{f'{key}_path': str(patches.files[name][SENSOR_OF[key]]) for key in self.keys},
                  'sample_key': name, 'scene': scene_of(name)} for name in kept]

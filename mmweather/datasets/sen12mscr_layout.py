@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from ..utils.files import read_json, read_text
+from ..utils.text import shorten
 from .leakage import refuse_shared
-from .paired import shorten
 from .sen12mscr_splits import SPLITS, published_splits
 
 SENSORS = ('s1', 's2', 's2_cloudy')
@@ -86,7 +86,7 @@ def index_patches(root: str | Path, layout: str = 'auto') -> Patches:
     Args:
         root: of the data set.
         layout: one of :data:`LAYOUTS`, or ``'auto'`` to find out.  ``archives``:
-            ``ROIs1158_spring_s1/s1_1/ROIs1158_spring_s1_1_p407.tif`` and likewise ``_s2``, ``_s2_cloudy`` (the
+            ``ROIs1158_spring_s1/s1_1/ROIs1158_spring_s1_1_p407.tif`` and the same for ``_s2``, ``_s2_cloudy`` (the
             published archives, UnCRtainTS); ``seasons``: ``ROIs1158_spring/s1_1/...`` with the same file names
             (ACA-CRNet); ``flat``: ``s1``, ``s2_cloudfree``, ``s2_cloudy`` with one name
             ``ROIs1970_fall_139_p839.tif`` (DSen2-CR, GLF-CR).

@@ -10,8 +10,8 @@ from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..utils.files import finite_number, read_text
 from ..utils.images import is_image_file
+from ..utils.text import shorten
 from ..utils.voc import VOCObject
-from .paired import shorten
 from .paired_det import PairedDetDataset
 
 FIVE_CLASSES = ('person', 'bicycle', 'car', 'motorbike', 'bus')
@@ -31,7 +31,7 @@ class VOCFog(PairedDetDataset):
         data_root: folder that holds ``train`` and ``test``.
         split: ``'train'`` or ``'test'``.
         part: of the training split, ``'train'`` or ``'val'``; None takes all.
-        holdout_every: one image out of so many is held out.
+        holdout_every: hold out every n-th image.
         weather: ``'fog'``, or ``'clear'``: ``img`` is then the clean image, to measure what the fog costs.
         clean: give ``clean_img_path`` (see ``mmweather.LoadCleanImage``).
         data_prefix: other folders, relative to ``data_root``; replaces the choice by ``split``, ``weather``, ``clean``.
@@ -195,6 +195,6 @@ class FoggyDriving(PairedDetDataset):
                 name = None
             if name is None:
                 raise DataError(f"annotation '{annotation}', line {number}: want 'id x1 y1 x2 y2' with an id of 0 to "
-                                f'{len(self.CLASSES) - 1}, got {line.strip()!r}; mend the line')
+                                f'{len(self.CLASSES) - 1}, got {line.strip()!r}; fix the line')
             objects.append(VOCObject(name, (x1, y1, x2, y2)))
         return None, objects

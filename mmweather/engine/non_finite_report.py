@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..utils.finite import float_tensors, not_finite, some
+from ..utils.finite import float_tensors, not_finite
+from ..utils.text import shorten
 
 _FILES = 8
 # Weights that grew more than this, from at least 1, are reported as the cause.
@@ -81,7 +82,7 @@ def _event(findings: Sequence[Finding], optimizer: str, iteration: int) -> str:
     guilty = next(finding for finding in findings if finding.guilty)
     skipped = f' in {guilty.skipped} steps in a row, which GradScaler skipped' if guilty.skipped else ''
     value = '' if guilty.loss is None else f', the loss is {guilty.loss:.6g}'
-    return f'gradients{which} at iteration {iteration} are not finite{skipped}: {some(guilty.gradients)}{value}'
+    return f'gradients{which} at iteration {iteration} are not finite{skipped}: {shorten(guilty.gradients)}{value}'
 
 
 def _cause(findings: Sequence[Finding]) -> tuple[str, str]:
@@ -91,12 +92,12 @@ def _cause(findings: Sequence[Finding]) -> tuple[str, str]:
     weights, state = (_joined(findings, name) for name in ('weights', 'state'))
     files = _joined(findings, 'bad_files')
     if weights:
-        return (f'weights are not finite since an earlier step: {some(weights)}',
+        return (f'weights are not finite since an earlier step: {shorten(weights)}',
                 f'{lower} and continue from the last good checkpoint (--resume)')
     if any(finding.bad_batch for finding in findings):
-        names = _shown(files or _joined(findings, 'files')) or 'and names no files'
+        names = shorten(files or _joined(findings, 'files'), _FILES) or 'and names no files'
         return f'the batch holds values that are not finite: {names}', 'remove or fix these data and resume'
-    images = _shown(_joined(findings, 'files'))
+    images = shorten(_joined(findings, 'files'), _FILES)
     images = f'the batch holds {images}' if images else 'the batch names no files'
     if any(finding.tensors for finding in findings):
         images += ' (its values are finite)'
@@ -106,7 +107,7 @@ def _cause(findings: Sequence[Finding]) -> tuple[str, str]:
                 'lower the learning rate (optim_wrapper.optimizer.lr) and start again, or resume from a checkpoint '
                 'before they grew')
     if state:
-        return f'the optimizer state is not finite: {some(state)}; {images}', f'{lower} and resume'
+        return f'the optimizer state is not finite: {shorten(state)}; {images}', f'{lower} and resume'
     return images, f'look at these files, or {lower}, and resume'
 
 
@@ -115,15 +116,11 @@ def _state(findings: Sequence[Finding]) -> str:
     if _joined(findings, 'weights'):
         return 'no step was taken'
     text = f'no step was taken, and the weights are finite (max |w| = {findings[0].largest:.3g})'
-    return text + (f', but not {some(buffers)}' if buffers else '')
+    return text + (f', but not {shorten(buffers)}' if buffers else '')
 
 
 def _joined(findings: Sequence[Finding], name: str) -> list[str]:
     return list(dict.fromkeys(value for finding in findings for value in getattr(finding, name)))
-
-
-def _shown(files: Sequence[str]) -> str:
-    return ', '.join(files[:_FILES]) + (f' and {len(files) - _FILES} more' if len(files) > _FILES else '')
 
 
 def find_files(node: Any) -> list[str]:

@@ -12,7 +12,8 @@ from mmengine.logging import print_log
 
 from ..errors import CheckpointError
 from ..utils.checkpoint import load_checkpoint
-from ..utils.finite import checkpoint_faults, some
+from ..utils.finite import checkpoint_faults
+from ..utils.text import shorten
 
 _NUMBERED = re.compile(r'(?:iter|epoch)_(\d+)\.pth$')
 
@@ -66,4 +67,4 @@ def _fault(path: Path, allowed: tuple[str, ...]) -> str | None:
         faults = checkpoint_faults(load_checkpoint(path), allowed)
     except CheckpointError as error:
         return f'cannot be read ({error})'
-    return f'holds values that are not finite ({some(faults)})' if faults else None
+    return f'holds values that are not finite ({shorten(faults)})' if faults else None

@@ -15,15 +15,17 @@ from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmweather.utils.config_file import innermost
+
 from ..compat.cpu_dist import leave_group
+from ..config.explain import config_errors
+from ..config.load import check_sections, default_work_dir, load_config
 from ..datasets.leakage import refuse_leaking_config
 from ..errors import CheckpointError, ConfigError
 from ..registry import RUNNERS
-from ..utils.checkpoint import load_checkpoint, load_into, same_shapes, unwrap_state_dict
+from ..utils.checkpoint import load_checkpoint, load_into, missing_parts, same_shapes, unwrap_state_dict
 from ..utils.finite import infinite_by_design
 from ..utils.runs import end_forks_with_parent, end_with_launcher
-from .build_errors import config_errors
-from .config import check_sections, default_work_dir, load_config
 from .processes import Company, OneRun
 from .resume import find_resume_checkpoint
 
@@ -109,6 +111,10 @@ class SafeRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = unwrap_state_dict(checkpoint)
         model = self.model.module if is_model_wrapper(self.model) else self.model
+        lacking = missing_parts(model, state) if self._resume else []
+        if lacking:
+            raise CheckpointError(f"'{path}' holds no {' and no '.join(lacking)}, so the training cannot be resumed: "
+                                  'start from it with --cfg-options load_from=<path>')
         strict = strict or self._resume or self.strict_load
         load_into(model, state if strict else self._fitting(model, state, path), path, strict=strict)
         self._has_loaded = True
@@ -199,7 +205,6 @@ def train_config(args: argparse.Namespace) -> Config:
         CheckpointError: ``--resume`` names a file that is not there.
     """
     config = _configure(args, 'train')
-    _check_length(config)
     if args.amp:
         _use_amp(config)
     if args.auto_scale_lr:
@@ -213,13 +218,6 @@ def train_config(args: argparse.Namespace) -> Config:
     elif args.resume is not None:
         config.resume, config.load_from = True, _existing(args.resume, '--resume')
     return config
-
-
-def _check_length(config: Config) -> None:
-    for key in ('max_iters', 'max_epochs'):
-        length = config.train_cfg.get(key)
-        if isinstance(length, (int, float)) and length < 1:
-            raise ConfigError(f'train_cfg.{key} is {length}: nothing would be trained; give at least 1')
 
 
 def test_config(args: argparse.Namespace) -> Config:
@@ -292,10 +290,8 @@ def _use_tta(config: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if config.get(key) is None:
             raise ConfigError(f"--tta: the config has no '{key}'; add it, or leave --tta out")
-    dataset = config.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = config.tta_pipeline
+    for dataset in innermost(config.test_dataloader.dataset):
+        dataset.pipeline = config.tta_pipeline
     config.model = ConfigDict(**config.tta_model, module=config.model)
 
 

@@ -11,7 +11,7 @@ from mmweather.errors import ConfigError
 from mmweather.registry import METRICS
 
 from .functional import bands
-from .metrics import _PerImageMetric, _picture
+from .per_image import PerImageMetric, as_image
 
 BAND_METRICS: dict[str, tuple[Callable[..., float], str]] = {
     'mae': (bands.mae, 'mean absolute error'),
@@ -25,7 +25,7 @@ BAND_METRICS: dict[str, tuple[Callable[..., float], str]] = {
 
 
 @METRICS.register_module()
-class BandMetrics(_PerImageMetric):
+class BandMetrics(PerImageMetric):
     """Errors, PSNR, SSIM and spectral angle by the protocol of ACA-CRNet's scripts, beside those of the cloudy image.
 
     Images are taken as [0, 1] and not rounded; every figure is that of all bands of one image, averaged over images.
@@ -82,11 +82,11 @@ class BandMetrics(_PerImageMetric):
         split = (self.dataset_meta or {}).get('split')
         return '\n'.join(lines + [f'  split: {split}'] if split else lines)
 
-    def _values(self, sample: dict, name: str) -> dict[str, float]:
-        target = _unit(_picture(self._need(sample, self.reference, name), self.reference, name, None))
-        images = {'': _unit(self._prediction(sample, name, None))}
+    def values_of(self, sample: dict, name: str) -> dict[str, float]:
+        target = _unit(as_image(self.need(sample, self.reference, name), self.reference, name, None))
+        images = {'': _unit(self.predicted(sample, name, None))}
         if self.compare_input:
-            images['_input'] = _unit(_picture(self._need(sample, 'input', name), 'input', name, None))
+            images['_input'] = _unit(as_image(self.need(sample, 'input', name), 'input', name, None))
         return {
             f'{metric}{suffix}': BAND_METRICS[metric][0](image, target, **self.options.get(metric, {}))
             for metric in self.metrics for suffix, image in images.items()

@@ -13,7 +13,7 @@ from mmweather.registry import METRICS
 
 from .functional import colour
 from .functional.arrays import check_image, luma
-from .metrics import _eight_bit_range, _PerImageMetric, _picture
+from .per_image import PerImageMetric, as_image, clipped
 
 NIQE_BLOCK = 96
 
@@ -50,7 +50,7 @@ NO_REFERENCE_METRICS: dict[str, tuple[Callable[[np.ndarray], float], str]] = {
 
 
 @METRICS.register_module()
-class NoReferenceMetrics(_PerImageMetric):
+class NoReferenceMetrics(PerImageMetric):
     """Naturalness and tint of restored pictures, where there is no reference.
 
     Result keys are the metric names, and with ``compare_input`` also ``<name>_input``, of the degraded picture.
@@ -88,11 +88,11 @@ class NoReferenceMetrics(_PerImageMetric):
         shared = '  all: RGB in [0, 255], rounded to 8 bits, no reference, mean of the values per picture'
         return '\n'.join([shared, *(f'  {m}: {NO_REFERENCE_METRICS[m][1]}' for m in self.metrics)])
 
-    def _values(self, sample: dict, name: str) -> dict[str, float]:
-        pictures = {'': self._prediction(sample, name)}
+    def values_of(self, sample: dict, name: str) -> dict[str, float]:
+        pictures = {'': self.predicted(sample, name)}
         if self.compare_input:
-            pictures['_input'] = _picture(self._need(sample, 'input', name), 'input', name)
+            pictures['_input'] = as_image(self.need(sample, 'input', name), 'input', name)
         return {
-            f'{metric}{suffix}': NO_REFERENCE_METRICS[metric][0](_eight_bit_range(picture, True))
+            f'{metric}{suffix}': NO_REFERENCE_METRICS[metric][0](clipped(picture, True))
             for metric in self.metrics for suffix, picture in pictures.items()
         }

@@ -39,7 +39,7 @@ def format_table(results: Mapping[str, float],
                  markdown: bool = True,
                  column: str = 'restored',
                  decimals: int = 4) -> str:
-    """Lay out what :class:`~mmweather.evaluation.metrics.RestorationMetrics` or ``FusionMetrics`` returned.
+    """Format what :class:`~mmweather.evaluation.metrics.RestorationMetrics` or ``FusionMetrics`` returned.
 
     Args:
         results: result key -> value, with or without prefixes (``prefix/psnr_y``), ``<name>_input`` for the input.

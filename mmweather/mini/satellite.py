@@ -115,7 +115,7 @@ def draw_tile(height: int, width: int, rng: np.random.Generator, region: int = 0
 
     Args:
         height: of the tile in pixels of 10 m, at least 32.
-        width: likewise.
+        width: see above.
         rng: the source of randomness.
         region: tiles of one region share its colours, as the patches of one satellite scene do.
 

@@ -206,7 +206,7 @@ def _houses(street: _Street, rng: np.random.Generator, night: bool) -> None:
 
 
 def _paste(street: _Street, sprite: Sprite, x: float, z: float, lift: float, number: int) -> None:
-    """Lay a sprite at ``x`` metres right, ``z`` metres ahead, standing ``lift`` above the road."""
+    """Draw a sprite at ``x`` metres right, ``z`` metres ahead, standing ``lift`` above the road."""
     scale = street.focal / z
     foot = street.horizon + (_EYE - lift) * scale
     w, h = max(1, round(sprite.width * scale)), max(1, round(sprite.height * scale))

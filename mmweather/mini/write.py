@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError, MissingToolboxError
+from ..utils.arrays import to_uint8
 from ..utils.atomic import write_bytes, write_json
 from ..utils.images import encode_image
 from ..utils.rasters import import_rasterio
@@ -32,10 +33,6 @@ _QUALITY = {'Vis/input': 93, 'Vis/target': 90, 'Inf/input': 85}
 _NIGHT_SHARE = 0.4
 
 Job = tuple[Any, ...]
-
-
-def _to_bytes(image: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _odd_size(size: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
@@ -60,9 +57,9 @@ def rainy_street(seed: int, split: str, index: int, size: tuple[int, int]) -> di
     scene = draw_scene(*_odd_size(size, rng), rng, night=bool(rng.random() < _NIGHT_SHARE))
     rainy, _ = add_rain(scene.visible, rng, Rain.draw(rng), scene.depth)
     return {
-        'Vis/input': _to_bytes(rainy),
-        'Vis/target': _to_bytes(scene.visible),
-        'Inf/input': _to_bytes(scene.thermal),
+        'Vis/input': to_uint8(rainy),
+        'Vis/target': to_uint8(scene.visible),
+        'Inf/input': to_uint8(scene.thermal),
     }
 
 
@@ -118,7 +115,7 @@ def make_mini(root: str | Path,
     """Write the mini sets under ``root``.
 
     ``roadscene-rain`` becomes ``root/roadscene_rain/{train,test}/{Vis/input,Vis/target,Inf/input}/NNN.jpg``; ``rice1``
-    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` likewise with ``mask``; ``sen12ms-cr`` becomes
+    becomes ``root/rice1/{cloud,label}/N.png``, ``rice2`` the same with ``mask``; ``sen12ms-cr`` becomes
     ``root/sen12mscr/ROIs*_{s1,s2,s2_cloudy}/...tif``, left out with one line where rasterio is missing; ``voc-fog``
     becomes ``root/voc_fog``, see :mod:`~mmweather.datasets.tools.fog_set`; ``sand-dust`` becomes
     ``root/sand_dust/{train/clean,train/dust,test,reference}/NNN.{png,jpg}``.  Pictures depend on (seed, split, index,

@@ -16,10 +16,12 @@ from ..errors import CheckpointError
 from .atomic import write_bytes
 from .checkpoint_reader import Inert, first_line, read_pickled
 from .download import local_file
-from .finite import float_tensors, not_finite, some
+from .finite import float_tensors, not_finite
+from .text import shorten
 
 _WRAPPERS = ('state_dict', 'params', 'model', 'params_ema', 'model_state_dict', 'net_g')
-_SHOWN = 5
+# Keys of the critics of mmweather.DomainAdversarial, which only training needs.
+_CRITICS = 'critics.'
 
 
 def load_checkpoint(source: str | os.PathLike[str], map_location: Any = 'cpu',
@@ -100,10 +102,6 @@ def unwrap_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return dict(state)
 
 
-def _names(keys: list[str]) -> str:
-    return ', '.join(keys[:_SHOWN]) + (f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else '')
-
-
 def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: bool = True) -> None:
     """Load a state dict, or say in one line why it does not fit; the model is untouched then.
 
@@ -113,7 +111,8 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
 
     Args:
         model: the network.
-        state: its state dict.
+        state: its state dict. The critics of ``mmweather.DomainAdversarial`` are passed over where the model has none;
+            parts that the model names as ``optional_parts`` keep their own weights where the state has none of them.
         source: file or origin, for the message.
         strict: missing and unexpected keys are errors. Shapes that differ always are.
 
@@ -124,8 +123,8 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
     odd = [repr(key)[:40] for key in unwrap_state_dict(state) if not isinstance(key, str)]
     if odd:
         raise CheckpointError(f'{source} does not fit {type(model).__name__}: names of entries are not text '
-                              f'({_names(odd)}); save model.state_dict()')
-    state = _with_fitting_prefix(model, own, unwrap_state_dict(state))
+                              f'({shorten(odd)}); save model.state_dict()')
+    state = _with_fitting_prefix(model, own, _fit_optional(model, own, unwrap_state_dict(state)))
     missing = [key for key in own if key not in state]
     unexpected = [key for key in state if key not in own]
     both = [key for key in own if key in state and isinstance(own[key], Tensor)]
@@ -133,22 +132,36 @@ def load_into(model: nn.Module, state: Mapping[str, Any], source: str, strict: b
               if isinstance(state[key], Tensor) and state[key].shape != own[key].shape]
     problems = []
     if strict and missing:
-        problems.append(f'{len(missing)} of {len(own)} keys are missing ({_names(missing)})')
+        problems.append(f'{len(missing)} of {len(own)} keys are missing ({shorten(missing)})')
     if strict and unexpected:
-        problems.append(f'{len(unexpected)} are unexpected ({_names(unexpected)})')
+        problems.append(f'{len(unexpected)} are unexpected ({shorten(unexpected)})')
     if shapes:
-        problems.append(f'{len(shapes)} differ in shape ({_names(shapes)})')
+        problems.append(f'{len(shapes)} differ in shape ({shorten(shapes)})')
     strangers = [key for key in both if not isinstance(state[key], Tensor)]
     if strangers:
-        problems.append(f'{len(strangers)} hold no tensor ({_names(strangers)})')
+        problems.append(f'{len(strangers)} hold no tensor ({shorten(strangers)})')
     imaginary = [key for key in both if isinstance(state[key], Tensor) and state[key].is_complex()
                  and not own[key].is_complex()]
     if imaginary:
-        problems.append(f'{len(imaginary)} are complex ({_names(imaginary)})')
+        problems.append(f'{len(imaginary)} are complex ({shorten(imaginary)})')
     if problems:
         raise CheckpointError(f'{source} does not fit {type(model).__name__}: {"; ".join(problems)}; '
                               f'{_likely_mend(missing, unexpected, shapes, own, state)}')
     model.load_state_dict({key: value for key, value in state.items() if key in own}, strict=strict)
+
+
+def missing_parts(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Return the ``optional_parts`` of a model that a state dict has nothing of."""
+    return [part for part in getattr(model, 'optional_parts', ())
+            if not any(str(key).startswith(f'{part}.') for key in state)]
+
+
+def _fit_optional(model: nn.Module, own: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    if not any(key.startswith(_CRITICS) for key in own):
+        rest = {key: value for key, value in state.items() if not key.startswith(_CRITICS)}
+        state = rest or state
+    lacking = tuple(f'{part}.' for part in missing_parts(model, state))
+    return {key: value for key, value in own.items() if key.startswith(lacking)} | state if lacking else state
 
 
 def same_shapes(state: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +260,8 @@ def save_state_dict(path: str | os.PathLike[str], state: Mapping[str, Tensor],
     file = Path(path)
     faults = not_finite(float_tensors(state))
     if faults:
-        raise CheckpointError(f"'{file}' is not written: not finite are {some(faults)}; give weights that are finite")
+        raise CheckpointError(f"'{file}' is not written: not finite are {shorten(faults)}; give weights that are "
+                              'finite')
     if file.suffix == '.safetensors':
         from safetensors.torch import save
         # Clones, as safetensors refuses two names of one storage.

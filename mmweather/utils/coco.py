@@ -11,31 +11,30 @@ from typing import Any
 
 from ..errors import DataError
 from .files import finite_number, read_json, stays_below
+from .text import plural, shorten
 from .voc import VOCObject
-
-_SHOWN = 5
 
 
 @dataclass
 class Oddities:
     """Entries of annotation files that were left out or changed, by kind, with their ids."""
 
-    found: dict[str, list[str]] = field(default_factory=dict)
+    found: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
-    def add(self, kind: str, entry: Any) -> None:
+    def add(self, what: str, action: str, entry: Any) -> None:
         """Count an entry.
 
         Args:
-            kind: what is odd and what was done, as it stands in the report.
+            what: kind of entry in the singular, such as ``box``.
+            action: what is odd and what was done.
             entry: its id or place.
         """
-        self.found.setdefault(kind, []).append(str(entry)[:80])
+        self.found.setdefault((what, action), []).append(str(entry)[:80])
 
     def lines(self) -> Iterator[str]:
         """Yield one line for each kind: how many, what, and the first ids."""
-        for kind, entries in self.found.items():
-            more = f' and {len(entries) - _SHOWN} more' if len(entries) > _SHOWN else ''
-            yield f"{len(entries)} {kind}: {', '.join(entries[:_SHOWN])}{more}"
+        for (what, action), entries in self.found.items():
+            yield f'{plural(len(entries), what)} {action}: {shorten(entries)}'
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ def read_coco(path: str | Path) -> COCOBoxes:
     for number, one in enumerate(content['annotations'], 1):
         where = one.get('id', f'number {number}') if isinstance(one, Mapping) else f'number {number}'
         if not isinstance(one, Mapping) or not _is_id(one.get('image_id')):
-            odd.add('annotations without an image left out', where)
+            odd.add('annotation', 'without an image left out', where)
         elif one['image_id'] not in known:
-            odd.add('annotations of images that are not listed left out', where)
+            odd.add('annotation', 'of an unknown image left out', where)
         elif not _is_id(one.get('category_id')) or one['category_id'] not in names:
-            odd.add('annotations of categories that are not listed left out', where)
+            odd.add('annotation', 'of an unknown category left out', where)
         elif (box := _box(one, odd, where)) is not None:
             objects.setdefault(one['image_id'], []).append(
                 VOCObject(names[one['category_id']], box, _crowd(one.get('iscrowd'), odd, where)))
@@ -101,7 +100,7 @@ def _categories(entries: Sequence[Any], path: str | Path, odd: Oddities) -> dict
     names: dict[Any, str] = {}
     for number, one in enumerate(entries, 1):
         if not isinstance(one, Mapping) or not _is_id(one.get('id')) or not isinstance(one.get('name'), str):
-            odd.add('categories without an id or a name left out', f'number {number}')
+            odd.add('category', 'without an id or a name left out', f'number {number}')
         elif names.setdefault(one['id'], one['name']) != one['name']:
             raise DataError(f"'{path}': category id {one['id']} stands for '{names[one['id']]}' and '{one['name']}'; "
                             'give each category its own id')
@@ -113,13 +112,13 @@ def _images(entries: Sequence[Any], odd: Oddities) -> list[tuple[Any, str]]:
     doubled = set()
     for number, one in enumerate(entries, 1):
         if not isinstance(one, Mapping) or not _is_id(one.get('id')) or not isinstance(one.get('file_name'), str):
-            odd.add('images without an id or a file name left out', f'number {number}')
+            odd.add('image', 'without an id or a file name left out', f'number {number}')
         elif not stays_below(one['file_name']):
-            odd.add('images with a path outside the folder of the images left out', one['file_name'])
+            odd.add('image', 'with a path outside the folder of the images left out', one['file_name'])
         elif found.setdefault(one['id'], one['file_name']) != one['file_name']:
             doubled.add(one['id'])
     for index in doubled:
-        odd.add('image ids of several files left out', index)
+        odd.add('image id', 'of several files left out', index)
     return [(index, name) for index, name in found.items() if index not in doubled]
 
 
@@ -128,9 +127,9 @@ def _box(one: Mapping[str, Any], odd: Oddities, where: Any) -> tuple[float, floa
     if not box:
         box = _around(one.get('segmentation'))
         if box is None:
-            odd.add('annotations without a box left out', where)
+            odd.add('annotation', 'without a box left out', where)
             return None
-        odd.add('boxes taken from the polygons of the segmentation', where)
+        odd.add('box', 'taken from the polygons of the segmentation', where)
     try:
         if not isinstance(box, (list, tuple)):
             raise ValueError
@@ -139,10 +138,10 @@ def _box(one: Mapping[str, Any], odd: Oddities, where: Any) -> tuple[float, floa
         if not all(map(math.isfinite, corners)):
             raise ValueError
     except ValueError:
-        odd.add('boxes that are not four finite numbers left out', where)
+        odd.add('box', 'other than four finite numbers left out', where)
         return None
     if width <= 0 or height <= 0:
-        odd.add('boxes without a positive width and height left out', where)
+        odd.add('box', 'without a positive width and height left out', where)
         return None
     return corners
 
@@ -164,5 +163,5 @@ def _around(segmentation: Any) -> tuple[float, float, float, float] | None:
 
 def _crowd(value: Any, odd: Oddities, where: Any) -> bool:
     if value not in (0, 1, None):
-        odd.add('values of iscrowd other than 0 and 1 taken as 0', where)
+        odd.add('value', 'of iscrowd other than 0 and 1 taken as 0', where)
     return value == 1

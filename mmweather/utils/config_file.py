@@ -34,7 +34,7 @@ def read_config(path: str | os.PathLike[str]) -> Any:
         The :class:`mmengine.config.Config`.
 
     Raises:
-        ConfigError: a config in YAML or JSON asks for code.
+        ConfigError: a config in YAML or JSON asks for code, or one in Python ends the process.
         Exception: whatever MMEngine or the code of a ``.py`` config raises.
     """
     from mmengine.config import Config
@@ -43,7 +43,10 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     from ..compat.data_configs import without_code
 
     if Path(path).suffix == '.py':
-        return Config.fromfile(path)
+        try:
+            return Config.fromfile(path)
+        except SystemExit as end:
+            raise ConfigError(f"config '{path}' ends the process (sys.exit, status {end.code}); remove that") from end
     source = os.fspath(path)
     with without_code(source):
         config = Config.fromfile(path, import_custom_modules=False)
@@ -107,3 +110,18 @@ def _gives(registry: Any, scope: str, bare: str, importable: bool) -> bool:
     except (RuntimeError, ImportError):  # not registered; or its toolbox is missing, which is said when it is needed
         return bare in getattr(registry, 'names', list)()
     return callable(found) and not isinstance(found, ModuleType)
+
+
+def innermost(dataset: Mapping[str, Any], key: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield the configs of datasets inside wrappers such as SeededDataset, RepeatDataset or ConcatDataset.
+
+    Args:
+        dataset: config of a dataset or of a wrapper.
+        key: also stop at a wrapper that has this key.
+    """
+    inner = dataset.get('dataset', dataset.get('datasets'))
+    if inner is None or key in dataset:
+        yield dataset
+        return
+    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from innermost(one, key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import http.client
 import os
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import CheckpointError
 from .atomic import unnamed_file
+from .text import did_you_mean
 
 #: Seconds without a byte after which a server is given up.
 TIMEOUT = 30
@@ -185,9 +185,8 @@ def _in_zoo(address: str, scheme: str) -> str:
         name = zoo.get_deprecated_model_names().get(name, name)
     found = known.get(name)
     if not isinstance(found, str):
-        near = difflib.get_close_matches(name, map(str, known), 1)
-        raise CheckpointError(f'{address}: unknown name in {scheme}://; ' + (
-            f"did you mean '{near[0]}'?" if near else 'give the address or the path of the file'))
+        raise CheckpointError(f'{address}: unknown name in {scheme}://'
+                              + did_you_mean(name, map(str, known), '; give the address or the path of the file'))
     if is_address(found):
         if urlsplit(found).scheme not in ('http', 'https'):
             raise CheckpointError(f'{address}: stands for {found}, which is no http(s) address; give a file')

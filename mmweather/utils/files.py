@@ -15,6 +15,8 @@ import stat
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from .text import one_line
+
 _KINDS = (
     (stat.S_ISDIR, 'a folder'),
     (stat.S_ISFIFO, 'a named pipe'),
@@ -153,11 +155,6 @@ def stays_below(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and '..' not in path.parts and '\0' not in name
 
 
-def printable(text: Any) -> str:
-    """Text for a terminal, in one line: control characters and broken bytes are written as escapes."""
-    return ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
-
-
 def read_npy(path: str | os.PathLike[str]) -> Any:
     """Read one array from a ``.npy`` file; nothing in the file is run.
 
@@ -180,7 +177,7 @@ def read_npy(path: str | os.PathLike[str]) -> Any:
         try:
             shape, _, dtype = head(file)
         except Exception as error:  # the header is read by Python's own parser, which raises many kinds
-            raise ValueError(f"its header cannot be read ({' '.join(str(error).split())[:80]})") from None
+            raise ValueError(f"its header cannot be read ({one_line(error)[:80]})") from None
         if math.prod(shape) * dtype.itemsize > os.fstat(file.fileno()).st_size - file.tell():
             raise ValueError('it is cut short')
         file.seek(0)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 # What a checkpoint holds beside weights and optimizers: logged losses may well be NaN.
 _NOT_STATE = ('meta', 'message_hub', 'param_schedulers')
-_SHOWN = 4
 
 
 def float_tensors(node: Any, prefix: str = '') -> Iterator[tuple[str, Tensor]]:
@@ -86,8 +85,3 @@ def checkpoint_faults(checkpoint: Mapping[str, Any], allowed: Iterable[str] = ()
     state = {key: value for key, value in checkpoint.items() if key not in _NOT_STATE}
     return [name for name in not_finite(float_tensors(state))
             if not any(name.endswith('.' + each) for each in allowed)]
-
-
-def some(names: Sequence[str]) -> str:
-    """Join names for a message: the first few, and how many more there are."""
-    return ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')

@@ -25,6 +25,7 @@ from ..errors import ConfigError, DataError
 from .atomic import write_bytes
 from .files import open_regular, read_bytes
 from .pixels import check_pixels, pixel_limit
+from .text import one_line
 
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 """Endings, in lower case, that count as pictures; compare case-insensitively."""
@@ -199,9 +200,8 @@ def _reasons(path: str | Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:
             raise DataError(f"image '{path}' cannot be opened ({error.strerror}); check what it is and its "
                             'permissions') from error
-        reason = ' '.join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"image '{path}' is damaged or unsupported ({reason}); copy it again, or list it in a quarantine "
+            f"image '{path}' is damaged or unsupported ({one_line(error)}); copy it again, or list it in a quarantine "
             f'file (mmweather check --quarantine)') from error
 
 

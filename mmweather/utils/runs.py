@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from ..errors import DataError, cannot_write
 from .atomic import remove_leftovers, write_json
 from .files import read_json
+from .text import cut
 
 _PDEATHSIG = 1  # of prctl(2)
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal
@@ -77,7 +78,7 @@ def claim(folder: str | Path, name: str, settings: Mapping[str, Any], remedy: st
             keys = {**settings, **found} if exact else settings
             changed = [key for key in keys if key not in loose and found.get(key) != settings.get(key)]
             if changed:
-                shown = ', '.join(f'{key} {_short(found.get(key))} instead of {_short(settings.get(key))}'
+                shown = ', '.join(f'{key} {cut(found.get(key))} instead of {cut(settings.get(key))}'
                                   for key in changed[:3])
                 raise DataError(f"'{folder}' holds results of other settings ({shown}); {remedy}")
         remove_leftovers(folder)
@@ -97,11 +98,6 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"'{path}' cannot be read ({error}); delete the folder or choose another") from error
     return found if isinstance(found, dict) else {}
-
-
-def _short(value: Any, length: int = 60) -> str:
-    text = str(value)
-    return text if len(text) <= length else f'{text[:length]}...'
 
 
 # What each result was made from -----------------------------------------------------------------------------------
@@ -152,9 +148,9 @@ class Record:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(ValueError):  # the last line of a killed run
+            with contextlib.suppress(ValueError, RecursionError):  # the last line of a killed run
                 entry = json.loads(line)
-                if isinstance(entry, dict) and 'file' in entry:
+                if isinstance(entry, dict) and isinstance(entry.get('file'), str):
                     self._entries[entry['file']] = entry
                 elif isinstance(entry, dict) and isinstance(entry.get('made_by'), dict):
                     self._makers[str(entry.get('key'))] = entry['made_by']
@@ -240,10 +236,8 @@ class Record:
 
     def _is_cut(self) -> bool:
         with self.path.open('rb') as file:
-            if file.seek(0, os.SEEK_END) == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b'\n'
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+            return file.read() not in (b'', b'\n')
 
 
 def _difference(maker: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
@@ -258,7 +252,7 @@ def _difference(maker: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
         elif isinstance(new, str) and len(new) == _DIGEST:
             words.append(f'other {key}')
         else:
-            words.append(f'{key} {_short(old)} instead of {_short(new)}')
+            words.append(f'{key} {cut(old)} instead of {cut(new)}')
     return ', '.join(words[:3]) or 'other settings'
 
 
@@ -359,12 +353,19 @@ def end_forks_with_parent() -> None:
         for name in ('SIGTERM', 'SIGHUP'):
             if callable(signal.getsignal(getattr(signal, name))):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
+        sys.excepthook = _quiet_about_the_parent
         if forking['parent']:
             prctl(_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != forking['parent']:  # it ended in between
                 os._exit(1)
 
     os.register_at_fork(before=before, after_in_child=in_child)
+
+
+def _quiet_about_the_parent(kind: type[BaseException], *rest: Any) -> None:
+    """Hook of a worker: its thread that sends tensors prints no traceback where the parent has hung up."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, *rest)
 
 
 def end_with_launcher() -> None:
@@ -378,7 +379,6 @@ def _prctl() -> Callable[..., int] | None:
     if not sys.platform.startswith('linux'):
         return None
     import ctypes
-
     with contextlib.suppress(OSError, AttributeError):
         return ctypes.CDLL(None).prctl
     return None

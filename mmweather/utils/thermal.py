@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DataError
 from .files import read_npy
 from .images import open_picture
+from .text import plural, reason
 
 DEPTHS = (8, 16, 32)
 LARGEST = 2**24
@@ -71,9 +72,8 @@ def read_counts(path: str | Path, depth: int | None = None) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"no such thermal image: '{path}'; check the path, or add the missing partner") from None
     except Exception as error:  # noqa: BLE001  decoders raise OSError, SyntaxError, struct.error, EOFError, ...
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
-        raise DataError(f"thermal image '{path}' cannot be used ({reason}); copy it again, or list it in a quarantine "
-                        'file') from error
+        raise DataError(f"thermal image '{path}' cannot be used ({reason(error)}); copy it again, or list it in "
+                        'a quarantine file') from error
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim != 2 or not array.size or array.dtype.kind not in 'uif':
@@ -84,7 +84,7 @@ def read_counts(path: str | Path, depth: int | None = None) -> np.ndarray:
                         f'set depth={found} in LoadRGBThermal and thermal_range in the preprocessor to match')
     if array.dtype.kind == 'f' and not np.isfinite(array).all():
         count = int((~np.isfinite(array)).sum())
-        raise DataError(f"thermal image '{path}' holds {count} value(s) that are NaN or infinite; replace them with "
+        raise DataError(f"thermal image '{path}' holds {plural(count, 'NaN or infinite value')}; replace them with "
                         'the lowest count, or leave the frame out')
     check_counts(array, f"thermal image '{path}'")
     return array

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from .files import finite_number, open_regular
+from .text import reason
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def read_voc(path: str | Path) -> VOCAnnotation:
         raise DataError(f"no such annotation: '{path}'; add it or remove its image") from None
     except (OSError, ET.ParseError, ValueError, LookupError, RecursionError) as error:
         # ValueError and LookupError: encodings that the parser does not know.
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())
-        raise DataError(f"annotation '{path}' cannot be read ({reason}); copy it again, or save it as UTF-8") from error
+        raise DataError(f"annotation '{path}' cannot be read ({reason(error)}); copy it again, or save it as "
+                        'UTF-8') from error
     objects: list[VOCObject] = []
     odd: list[str] = []
     try:

@@ -1,6 +1,6 @@
 """Weather on arrays, and the mini world that the data sets of demo and tests are drawn from.
 
-:func:`apply_weather` lays weather of a severity on any colour picture; :data:`SEVERITIES` says what a severity means.
+:func:`apply_weather` adds weather of a severity to any colour picture; :data:`SEVERITIES` says what a severity means.
 """
 
 from __future__ import annotations

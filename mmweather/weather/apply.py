@@ -1,4 +1,4 @@
-"""Weather on demand: one call lays fog, rain, night, dust or cloud of a severity from 1 to 5 on any colour picture.
+"""Weather on demand: one call adds fog, rain, night, dust or cloud of a severity from 1 to 5 to any colour picture.
 
 What a severity means is in :mod:`~mmweather.weather.severity`.  The result is a function of the picture, the depth,
 the severity and the seed alone; file names, the order of pictures and the number of processes do not matter.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DataError
+from ..utils.arrays import to_uint8
 from .cloud import RGB, Cloud, add_cloud, optical_depth, two_stream
 from .drops import streak_cover
 from .fog import centre_depth
@@ -51,7 +52,7 @@ def stand_in_depth(height: int, width: int) -> np.ndarray:
 
 def apply_weather(image: np.ndarray, weather: str, severity: int, seed: int = 0,
                   depth: np.ndarray | None = None) -> np.ndarray:
-    """Lay weather on a picture.
+    """Apply weather to a picture.
 
     Args:
         image: (H, W, 3) RGB of at least one pixel; uint8, or floating in [0, 1].
@@ -82,7 +83,7 @@ def apply_weather(image: np.ndarray, weather: str, severity: int, seed: int = 0,
             raise DataError('depth holds negative numbers or NaN; give metres')
     rng = generator_of(scene, weather, seed)
     result = np.clip(_LAY[weather](scene, level, rng, metres, depth is not None), 0, 1)
-    return np.rint(result * 255).astype(np.uint8) if image.dtype == np.uint8 else result.astype(np.float32)
+    return to_uint8(result) if image.dtype == np.uint8 else result.astype(np.float32)
 
 
 def generator_of(image: np.ndarray, word: str, seed: int) -> np.random.Generator:
@@ -93,7 +94,7 @@ def generator_of(image: np.ndarray, word: str, seed: int) -> np.random.Generator
         word: what the numbers are for.
         seed: not negative.
     """
-    whole = image if image.dtype == np.uint8 else np.rint(image * 255).astype(np.uint8)
+    whole = image if image.dtype == np.uint8 else to_uint8(image)
     digest = hashlib.blake2b(whole.tobytes(), digest_size=8, person=str(whole.shape[:2]).encode()[:16]).digest()
     return np.random.default_rng([seed, *word.encode(), *digest])
 

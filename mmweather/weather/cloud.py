@@ -143,7 +143,7 @@ def shadow_offset(cloud: Cloud) -> tuple[int, int]:
 
 def add_cloud(clear: np.ndarray, depth: np.ndarray, cloud: Cloud,
               bands: tuple[int, ...] | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a cloud over a clear image.
+    """Add a cloud to a clear image.
 
     The cloud's own light, lessened by the vapour above it (which hides low clouds from B10 and partly from B9), plus
     the ground's, lit through the cloud on the way of the sun, seen through the cloud overhead, and thrown back and

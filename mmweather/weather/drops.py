@@ -37,7 +37,7 @@ HEAVIEST: RainLevel = SEVERITIES['rain'][-1]  # type: ignore[assignment]
 
 
 def terminal_speed(diameter: np.ndarray) -> np.ndarray:
-    """Fall speed in m/s of drops of so many mm (Atlas, Srivastava and Sekhon, 1973)."""
+    """Fall speed in m/s of drops of a diameter in mm (Atlas, Srivastava and Sekhon, 1973)."""
     return 9.65 - 10.3 * np.exp(-0.6 * diameter)
 
 

@@ -6,14 +6,18 @@ airlight of sand is red to orange, that of haze grey.
 
 from __future__ import annotations
 
+import colorsys
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-DEPTH_CODES = ('gray', 'jet', 'rgb24')
+from ..utils.arrays import to_uint8
+
+DEPTH_CODES = ('gray', 'jet', 'rgb24', 'distance')
 
 
 class Uniform(Protocol):
@@ -30,10 +34,49 @@ class DustAir:
     Args:
         beta: extinction per unit of depth.
         airlight: RGB in [0, 1].
+        light: RGB in [0, 1], colour of the light that reaches the scene; white as published.
+        nearest: depth of the nearest point; None where the caller of :func:`add_dust` decides.
     """
 
     beta: float
     airlight: tuple[float, float, float]
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    nearest: float | None = None
+
+
+@dataclass(frozen=True)
+class DustRanges:
+    """Ranges from which :func:`draw_wide_air` draws uniformly, far wider than the published ones.
+
+    Args:
+        beta: extinction per unit of depth.
+        nearest: depth of the nearest point.
+        hue: of sand in degrees, from red (0) over orange (30) to yellow (60).
+        saturation: of sand; above the hue of 45 degrees at most three quarters of the upper limit.
+        value: brightness of the airlight.
+        filtering: how much dust colours the light that reaches the scene: 0 leaves it white, 1 gives it the colour
+            of the airlight.
+        haze: probability of nearly grey haze in place of sand.
+        haze_saturation: of that haze, of any hue.
+    """
+
+    beta: tuple[float, float] = (0.3, 2.2)
+    nearest: tuple[float, float] = (0.0, 0.8)
+    hue: tuple[float, float] = (10.0, 60.0)
+    saturation: tuple[float, float] = (0.1, 1.0)
+    value: tuple[float, float] = (0.4, 1.0)
+    filtering: tuple[float, float] = (0.0, 1.0)
+    haze: float = 0.2
+    haze_saturation: tuple[float, float] = (0.0, 0.12)
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            limits = (value, value) if name == 'haze' else tuple(value)
+            highest = 360 if name == 'hue' else math.inf if name in ('beta', 'nearest') else 1
+            if len(limits) != 2 or not 0 <= limits[0] <= limits[1] <= highest:
+                raise ValueError(f'{name}={value!r}: give a number, or two in order, between 0 and {highest}'
+                                 if name == 'haze' else
+                                 f'{name}={value!r}: give two numbers in order between 0 and {highest}')
 
 
 def draw_dust_air(rng: Uniform, haze: float = 0.3) -> DustAir:
@@ -52,6 +95,31 @@ def draw_dust_air(rng: Uniform, haze: float = 0.3) -> DustAir:
     return DustAir(beta, (red, green, blue))
 
 
+def draw_wide_air(rng: Uniform, ranges: DustRanges = DustRanges()) -> DustAir:
+    """Draw air as real photos of sand storms show it: red, orange, yellow or grey, thin or dense, also coloured light.
+
+    Args:
+        rng: a ``random.Random`` or a NumPy generator.
+        ranges: limits of the draw.
+
+    Returns:
+        The air, with ``light`` and ``nearest``.
+    """
+    beta, nearest, value, filtering = (float(rng.uniform(*limits)) for limits in (
+        ranges.beta, ranges.nearest, ranges.value, ranges.filtering))
+    if rng.uniform(0, 1) < ranges.haze:
+        hue, saturation = float(rng.uniform(0, 360)), float(rng.uniform(*ranges.haze_saturation))
+    else:
+        hue = float(rng.uniform(*ranges.hue))
+        low, high = ranges.saturation
+        saturation = float(rng.uniform(low, max(low, high if hue <= 45 else 0.75 * high)))
+    tint = np.asarray(colorsys.hsv_to_rgb(hue / 360, saturation, 1.0))
+    # Some light of every colour gets through.
+    light = np.maximum(tint, 0.06)**filtering
+    red, green, blue = (float(v) for v in value * tint)
+    return DustAir(beta, (red, green, blue), (float(light[0]), float(light[1]), float(light[2])), nearest)
+
+
 def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float = 1.0,
              truncate: bool = False) -> np.ndarray:
     """Put dust between the camera and a scene: ``J * T + A * (1 - T)`` with ``T = exp(-beta * (depth + nearest))``.
@@ -60,7 +128,8 @@ def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float 
         image: (H, W, 3), RGB, uint8 or floating in [0, 1].
         depth: (H, W), [0, 1], 1 is far.
         air: density and colour.
-        nearest: depth of the nearest point; 1 as published, so that even it loses a third of its light and more.
+        nearest: depth of the nearest point, unless ``air`` has one; 1 as published, so that even it loses a third of
+            its light and more.
         truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
 
     Returns:
@@ -72,9 +141,11 @@ def add_dust(image: np.ndarray, depth: np.ndarray, air: DustAir, nearest: float 
     if depth.shape != image.shape[:2]:
         raise ValueError(f'depth is {depth.shape}, the image {image.shape[:2]}: bring them to one size')
     scene = image / 255.0 if image.dtype == np.uint8 else image.astype(np.float64)
+    scene = scene * np.asarray(air.light) if air.light != (1.0, 1.0, 1.0) else scene
+    nearest = nearest if air.nearest is None else air.nearest
     transmission = np.exp(-air.beta * (depth.astype(np.float64) + nearest))[..., None]
     dusty = (scene * transmission + np.asarray(air.airlight) * (1 - transmission)) * 255
-    return np.clip(dusty if truncate else np.rint(dusty), 0, 255).astype(np.uint8)
+    return np.clip(dusty, 0, 255).astype(np.uint8) if truncate else to_uint8(dusty, 255)
 
 
 def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
@@ -86,7 +157,8 @@ def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
     Args:
         picture: uint8 (H, W, 3) RGB, or (H, W) for ``'gray'``.
         code: ``'jet'`` takes the nearest colour of the palette, ``'gray'`` the mean of the channels (bright is near),
-            ``'rgb24'`` the number 65536 R + 256 G + B (large is near), as published.
+            ``'distance'`` the same where bright is far, ``'rgb24'`` the number 65536 R + 256 G + B (large is near),
+            as published.
 
     Returns:
         float64 (H, W); all 0 where the picture is constant.
@@ -96,9 +168,10 @@ def decode_depth(picture: np.ndarray, code: str = 'jet') -> np.ndarray:
     """
     if code not in DEPTH_CODES:
         raise ValueError(f'code must be one of {", ".join(DEPTH_CODES)}, got {code!r}')
-    if code == 'gray':
+    if code in ('gray', 'distance'):
         closeness = picture.astype(np.float64)
         closeness = closeness.mean(-1) if closeness.ndim == 3 else closeness
+        closeness = -closeness if code == 'distance' else closeness
     elif code == 'rgb24':
         closeness = picture.astype(np.float64) @ np.array([65536.0, 256.0, 1.0])
     else:
@@ -145,18 +218,3 @@ def retinex(image: np.ndarray, sigma: float = 25.0) -> np.ndarray:
     low, high = ratio.min((0, 1)), ratio.max((0, 1))
     scale = np.where(high > low, 255 / np.maximum(high - low, 1e-12), 0)
     return ((ratio - low) * scale).clip(0, 255).astype(np.uint8)
-
-
-def dark_channel(image: np.ndarray, size: int = 15, luma: bool = False) -> np.ndarray:
-    """Dark channel with a sliding window (He et al., 2009).
-
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        size: side of the window in pixels.
-        luma: the least luma of the window in place of the least channel.
-
-    Returns:
-        uint8 (H, W).
-    """
-    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if luma else image.min(-1)
-    return cv2.erode(plane, np.ones((size, size), np.uint8))

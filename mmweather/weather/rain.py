@@ -102,7 +102,7 @@ def add_rain(image: np.ndarray,
              rng: np.random.Generator,
              rain: Rain | None = None,
              depth: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Lay rain over a picture.
+    """Add rain to a picture.
 
     Args:
         image: float32 (H, W, 3), RGB, [0, 1].

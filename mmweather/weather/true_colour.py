@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..utils.arrays import to_uint8
+
 # Reflectance of the air itself on a clear day, in red, green and blue.
 _CLEAR_HAZE = np.array([0.02, 0.04, 0.065], np.float32)
 
@@ -25,4 +27,4 @@ def from_true_colour(picture: np.ndarray, white: float = 0.5) -> np.ndarray:
 
 def true_colour(rgb: np.ndarray, white: float = 0.5) -> np.ndarray:
     """Return :func:`to_true_colour` in 8 bits: uint8 (H, W, 3)."""
-    return np.round(255 * to_true_colour(rgb, white)).astype(np.uint8)
+    return to_uint8(to_true_colour(rgb, white))

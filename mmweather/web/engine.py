@@ -17,13 +17,13 @@ from ..apis.inference.report import Outcome
 from ..apis.inferencer import Inferencer
 from ..apis.restore import device_of
 from ..errors import ConfigError, DataError, MMWeatherError
+from ..methods import input_of
 from ..utils.images import image_size, read_image
 from .choices import Choice
 
 PREVIEW_SIDE = 1600
 """Longer side in pixels of the pictures on the page; the file to download has them all."""
 
-_NAMES = {'img': 'Picture', 'ir': 'Infrared picture', 'thermal': 'Thermal picture'}
 _TASKS = {'restore': 'Restores pictures.', 'detect': 'Finds and boxes objects.', 'segment': 'Names every pixel.'}
 
 
@@ -59,7 +59,7 @@ class Answer:
 
     Args:
         before: the picture given, small enough for a page; uint8 (H, W, 3) RGB.
-        after: the restored one, with boxes or masks where the model draws them, of the same size.
+        after: the restored one, or the given one with boxes or masks where the model draws them, of the same size.
         picture: ``after`` in full size.
         restored: the restored picture alone where ``picture`` has something drawn on it.
         summary: one line: size, seconds, device.
@@ -107,7 +107,8 @@ class Engine:
             if inferencer is None:
                 choice = self.choices[label]
                 inferencer = Inferencer(choice.model, choice.checkpoint, self._device)
-                other = [name for name in inferencer.inputs if name not in _NAMES]
+                kinds = [input_of(name) for name in inferencer.inputs]
+                other = [item.name for item in kinds if item.mode == 'bands'] + [item.name for item in kinds[2:]]
                 if other:
                     raise ConfigError(f"'{label}' takes {', '.join(other)}, which a page cannot show; use the commands")
                 while len(self._ready) > 1:
@@ -124,7 +125,7 @@ class Engine:
         inferencer = self.load(label)
         words = [_TASKS[inferencer.task]]
         if len(inferencer.inputs) > 1:
-            words.append(f"Takes two pictures of one size: {' and '.join(self.inputs(label)).lower()}.")
+            words.append(f"Takes two images of one size: {' and '.join(self.inputs(label)).lower()}.")
         if inferencer.classes:
             shown = ', '.join(inferencer.classes[:12])
             words.append(f"Classes: {shown}{' and more' if len(inferencer.classes) > 12 else ''}.")
@@ -138,7 +139,7 @@ class Engine:
         Raises:
             MMWeatherError: see :meth:`load`.
         """
-        return [_NAMES[name] for name in self.load(label).inputs]
+        return [input_of(name).label for name in self.load(label).inputs]
 
     def check(self, path: str | Path) -> tuple[int, int]:
         """Height and width of an upload.
@@ -192,7 +193,7 @@ class Engine:
         for index, name in enumerate(inferencer.inputs):
             path = paths[index] if index < len(paths) else None
             if not path:
-                raise DataError(f'{_NAMES[name]}: choose a file first')
+                raise DataError(f'{input_of(name).label}: choose a file first')
             self.check(path)
             files[name] = Path(path)
         with _file_names(*files.values()), self._running:

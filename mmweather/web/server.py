@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import ipaddress
 import os
 import re
 import shutil
@@ -36,6 +37,13 @@ def quiet_gradio() -> None:
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     os.environ['HF_HUB_DISABLE_TELEMETRY'] = '1'
     os.environ['GRADIO_ANALYTICS_MAX_EVENTS'] = '100'  # kept in memory, and gone through after every run
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches what listens at an address: ``localhost``, ``127.0.0.0/8``, ``::1``."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host.partition('%')[0]).is_loopback
+    return host.lower() in LOCAL_HOSTS
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -99,9 +107,12 @@ def build_app(engine: Engine, folder: Path, host: str = '127.0.0.1', allowed_hos
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=sweeping)
     app.add_middleware(Door, visitors=visitors, hosts=allowed_hosts, root_path=root_path, max_bytes=max_bytes)
-    if host in LOCAL_HOSTS or allowed_hosts:
-        # Or a page elsewhere could give its own name this machine's address and read along.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *allowed_hosts], www_redirect=False)
+    if is_local(host) or allowed_hosts:
+        # Or a page elsewhere could give its own name this machine's address and read along. Of '[::1]:7860' releases of
+        # Starlette see '::1', '[::1]' or '['; a name that somebody could redirect does not begin so.
+        own = (host, '::1', '[::1]', '[') if ':' in host else (host, )
+        app.add_middleware(TrustedHostMiddleware, www_redirect=False, allowed_hosts=[
+            *LOCAL_HOSTS, *(own if is_local(host) else ()), *allowed_hosts])
     app.add_route(UPLOAD, take(max_bytes), methods=['POST'])
     app.add_route(PROGRESS, progress)
     theme = gradio.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
@@ -150,7 +161,7 @@ def serve(engine: Engine, host: str = '127.0.0.1', port: int = 7860, open_browse
 
         shown = f'[{host}]' if ':' in host else host
         address = f'http://{shown}:{listener.getsockname()[1]}'
-        if host not in (*LOCAL_HOSTS, '::1'):
+        if not is_local(host):
             print('warning: other machines can reach this page, and there is no password', file=sys.stderr)
         print(f'mmweather web: {address} (Ctrl-C ends it)', flush=True)
         if open_browser:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from mmweather.errors import DataError, one_line_errors
 from mmweather.mini.scene import BOX_CLASSES, draw_scene
+from mmweather.utils.arrays import to_uint8
 from mmweather.utils.atomic import write_bytes, write_json
 from mmweather.utils.images import encode_image
 
@@ -54,7 +55,7 @@ def draw(out: Path, counts: Sequence[int] = (24, 8), size: tuple[int, int] = (19
 def _one(out: Path, split: str, index: int, rng: np.random.Generator, size: tuple[int, int], coco: dict) -> None:
     scene = draw_scene(*size, rng, night=bool(rng.random() < NIGHT_SHARE))
     name = f'{index:03d}.png'
-    pixels = np.round(np.clip(scene.visible, 0, 1) * 255).astype(np.uint8)
+    pixels = to_uint8(scene.visible)
     write_bytes(out / 'images' / split / name, encode_image(pixels, '.png'))
     write_bytes(out / 'labels' / split / name, encode_image(scene.labels, '.png'))
     coco['images'].append(dict(id=index, file_name=name, height=size[0], width=size[1]))

@@ -1,4 +1,4 @@
-"""Whole scenes: every way in which a file can be wrong, told in one line."""
+"""Whole scenes: every way in which a file can be wrong, reported in one line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_scenes_that_do_not_fit(tmp_path, case):
     assert not model.seen and not [path for path in tmp_path.iterdir() if 'restoring' in path.name]
 
 
-def test_bands_in_another_order_are_mended_by_the_line_that_is_printed(tmp_path):
+def test_bands_in_another_order_are_fixed_by_the_line_that_is_printed(tmp_path):
     numbers = optical(9, 9)
     order = [*range(8), 9, 10, 11, 12, 8]
     names = np.array(['B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12'])

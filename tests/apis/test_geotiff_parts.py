@@ -219,7 +219,7 @@ def test_the_command(tmp_path, geo, trained, capsys):
                            ([*words[:-6], *weights], None)):
         if message is None:  # a scene that cannot be restored is reported, as a picture is
             assert cli.main([*wrong, '--overwrite']) == 1
-            assert '13 band(s), the model takes 3' in capsys.readouterr().err
+            assert '13 bands, the model takes 3' in capsys.readouterr().err
             continue
         with pytest.raises(SystemExit) as stopped:
             cli.main(wrong)

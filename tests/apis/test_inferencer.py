@@ -302,7 +302,7 @@ def test_weights_of_the_package_are_taken(tmp_path, monkeypatch):
     save_state_dict(tmp_path / 'weights' / 'clean_small.safetensors', half)
     model.load_state_dict(half)
     image = picture(9, 12)
-    for name in ('clean', 'clean_small', tmp_path / 'configs' / 'clean_small.py'):
+    for name in ('clean', 'clean_small', tmp_path / 'configs' / 'c' / 'clean_small.py'):
         inferencer = mmweather.Inferencer(name, device='cpu')
         assert inferencer.entry.name == 'clean_small'
         assert np.array_equal(inferencer(image)[0].restored, run(model, image)[0].restored)

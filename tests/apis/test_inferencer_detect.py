@@ -84,12 +84,12 @@ def test_a_drawn_picture_never_replaces_the_input(config, tmp_path):
         inferencer(tmp_path / 'in' / 'a.png', tmp_path / 'in')
 
 
-def test_the_restored_picture_comes_too_and_is_drawn_on(tmp_path):
+def test_the_restored_picture_comes_too_and_boxes_are_drawn_on_the_given_one(tmp_path):
     config = toy.write_config(tmp_path, "dict(type='mmweather.RedBox', restores=True)", 'mmdet')
     inferencer, model = ready(config)
     outcome = inferencer(red(32, 64, (8, 4, 40, 20)))[0]
     assert (outcome.restored == 7).all() and outcome.restored.shape == (32, 64, 3)
-    assert outcome.picture[31, 63].tolist() == [7, 7, 7]
+    assert outcome.picture[31, 63].tolist() == outcome.image[31, 63].tolist() != [7, 7, 7]
     assert model.return_restored is False, 'the model is left as it was'
     inferencer(red(8, 8, None), tmp_path / 'out')
     assert (tmp_path / 'out' / '000000_restored.png').is_file()

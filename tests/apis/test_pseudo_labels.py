@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from pathlib import Path
 
@@ -125,6 +126,19 @@ def test_labels_of_two_teachers_are_not_mixed(root, teach):
     assert json.loads((root / 'teacher_labels.json').read_text())['night']['teacher'] == 'teacher_1.pth'
     # What an interrupted overwriting leaves is this teacher's or nothing.
     assert teach(1)[1] == {'written': 0, 'kept': 3}
+
+
+def test_an_image_that_is_newer_than_its_labels_is_labelled_again(root, teach):
+    teach()
+    label = root / 'train/seq_01_night/00/teacher_labels/teacher_labels_1_5.png'
+    os.utime(label, (1, 1))
+    assert teach()[1] == {'written': 1, 'kept': 2} and label.stat().st_mtime > 1
+
+
+def test_labels_by_the_same_weights_and_another_config_are_not_mixed(root, teach):
+    teach()
+    with pytest.raises(DataError, match="of 'teacher_0.pth' with another config"):
+        teach(network={**PSPNET, 'backbone': PSPNET['backbone'].replace('(1, 1, 1, 1)', '[1, 1, 1, 1]')})
 
 
 def test_labels_that_somebody_else_drew_are_left_alone(root, teach):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from mmweather.apis.robustness.measure.measure import add_weather, main_metric, measure_robustness
-from mmweather.apis.robustness.measure.table import Robustness
 from PIL import Image
 
+from mmweather.apis.robustness.measure import add_weather, main_metric, measure_robustness
+from mmweather.apis.robustness.table import Robustness
 from mmweather.cli import main
 from mmweather.errors import CheckpointError, ConfigError, DataError
 from mmweather.weather import apply_weather
@@ -199,6 +200,14 @@ def test_a_stock_segmentor_loses_in_the_dark_and_a_rerun_measures_what_is_missin
     assert again.weathers == ['night', 'dust'] and not math.isnan(again.value('dust', 5))
     with pytest.raises(DataError, match='seed 0 instead of 1.*choose another folder'):
         measure_robustness(config, weights, tmp_path / 'out', ['night'], [1], seed=1)
+    changed = config.parent / 'images/0.png'
+    times = changed.stat()
+    os.utime(changed, (1, 1))
+    try:
+        with pytest.raises(DataError, match='other settings .data .*choose another folder'):
+            measure_robustness(config, weights, tmp_path / 'out', ['night'], [1])
+    finally:
+        os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.mark.slow

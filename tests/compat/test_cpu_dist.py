@@ -11,7 +11,7 @@ import textwrap
 import pytest
 import torch
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.compat import cpu_dist
 from mmweather.compat.scripts import run_script
 
@@ -64,10 +64,10 @@ def _free_port() -> int:
         return sock.getsockname()[1]
 
 
-def _run(folder, *arguments, processes=1, mended=True):
+def _run(folder, *arguments, processes=1, fixed=True):
     """Train with MMEngine's launcher; one process is its own process group, without torchrun's start-up."""
     (folder / 'line.py').write_text(TRAIN)
-    script = [*(['-m', 'mmweather.compat'] if mended else []), str(folder / 'line.py'), str(folder / 'work'),
+    script = [*(['-m', 'mmweather.compat'] if fixed else []), str(folder / 'line.py'), str(folder / 'work'),
               '--launcher', 'pytorch', '--batch', '2', *arguments]
     launch = []
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '-1'}
@@ -110,21 +110,21 @@ def test_sync_bn_and_a_wrapper_config_run_on_the_cpu_too(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='the fault shows without a GPU only')
-def test_without_the_mend_mmengine_asks_for_a_gpu(tmp_path):
-    result = _run(tmp_path, mended=False)
+def test_without_the_fix_mmengine_asks_for_a_gpu(tmp_path):
+    result = _run(tmp_path, fixed=False)
     assert result.returncode != 0
     assert 'set_device' in result.stderr
 
 
 def test_with_an_accelerator_the_call_goes_through_unchanged(monkeypatch):
     calls = []
-    mended = cpu_dist._without_gpu(lambda backend, **kwargs: calls.append((backend, kwargs, torch.cuda.set_device)))
+    fixed = cpu_dist._without_gpu(lambda backend, **kwargs: calls.append((backend, kwargs, torch.cuda.set_device)))
     real = torch.cuda.set_device
     monkeypatch.setattr(cpu_dist, 'on_cpu_only', lambda: False)
-    mended('nccl', timeout=3)
+    fixed('nccl', timeout=3)
     monkeypatch.setattr(cpu_dist, 'on_cpu_only', lambda: True)
-    mended('nccl', timeout=3)
-    mended('mpi')
+    fixed('nccl', timeout=3)
+    fixed('mpi')
     assert calls[0] == ('nccl', {'timeout': 3}, real)
     assert [call[0] for call in calls] == ['nccl', 'gloo', 'mpi']
     assert calls[1][2] is not real
@@ -133,9 +133,9 @@ def test_with_an_accelerator_the_call_goes_through_unchanged(monkeypatch):
 
 def test_a_model_on_another_device_keeps_its_device_ids():
     calls = []
-    mended = cpu_dist._for_cpu_models(lambda self, module, **kwargs: calls.append(kwargs))
-    mended(None, torch.nn.Linear(1, 1, device='meta'), device_ids=[1])
-    mended(None, torch.nn.Linear(1, 1), device_ids=[1], find_unused_parameters=True)
+    fixed = cpu_dist._for_cpu_models(lambda self, module, **kwargs: calls.append(kwargs))
+    fixed(None, torch.nn.Linear(1, 1, device='meta'), device_ids=[1])
+    fixed(None, torch.nn.Linear(1, 1), device_ids=[1], find_unused_parameters=True)
     assert calls == [{'device_ids': [1]}, {'find_unused_parameters': True}]
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.compat import lazy_mmagic
 from mmweather.errors import MissingToolboxError
 
@@ -43,7 +43,7 @@ def test_the_restoration_half_of_mmagic_imports_and_builds():
 
 @needs_mmagic
 @lacks_diffusers
-def test_without_the_mend_mmagic_does_not_import():
+def test_without_the_fix_mmagic_does_not_import():
     code = ('from mmweather.compat import mmcv_ops, numpy_names; mmcv_ops.apply(); numpy_names.apply(); '
             'import mmagic.models')
     result = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.compat import mmcv_ops
 from mmweather.errors import MissingToolboxError
 
@@ -264,7 +264,7 @@ def test_other_operators_import_and_say_how_to_get_them():
 
 
 @pytest.mark.skipif(not mmcv_ops.in_use(), reason='mmcv has its compiled operators')
-def test_without_the_mend_mmcv_ops_does_not_import():
+def test_without_the_fix_mmcv_ops_does_not_import():
     result = subprocess.run([sys.executable, '-W', 'ignore', '-c', 'import mmcv.ops'], capture_output=True, text=True)
     assert "No module named 'mmcv._ext'" in result.stderr
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.compat import numpy_names
 
 
@@ -27,7 +27,7 @@ def test_a_numpy_that_has_a_name_keeps_its_own():
 
 
 @pytest.mark.skipif(int(numpy.__version__.split('.')[0]) < 2, reason='NumPy 1 has bool8')
-def test_without_the_mend_numpy_lacks_them():
+def test_without_the_fix_numpy_lacks_them():
     result = subprocess.run([sys.executable, '-c', 'import numpy; numpy.bool8'], capture_output=True, text=True)
     assert "no attribute 'bool8'" in result.stderr
 

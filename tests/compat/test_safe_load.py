@@ -62,7 +62,7 @@ def _train(folder, how):
                           capture_output=True, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
 
 
-def test_an_interrupted_run_resumes_and_fails_to_without_the_mend(tmp_path):
+def test_an_interrupted_run_resumes_and_fails_to_without_the_fix(tmp_path):
     (tmp_path / 'line.py').write_text(TRAIN)
     plain = _train(tmp_path, 'plain')
     assert 'trained' in plain.stdout, plain.stderr[-2000:]

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.compat import mmcv_ops
 from mmweather.compat.scripts import find_tool, run_script
 from mmweather.errors import DataError, MissingToolboxError

@@ -62,13 +62,13 @@ def test_every_fault_is_found_and_quarantine_mends_the_set(root, capsys):
     assert main(['check', str(root), '--quarantine', str(path)]) == 1
     out = capsys.readouterr().out
     for words in ('001.png', '002.png', '0 bytes', '003.png', '23x16', 'train and test',
-                  '38 images checked, 6 finding(s)', 'copy or download the file again'):
+                  '38 images checked, 6 findings', 'copy or download the file again'):
         assert words in out
     stems = {Path(entry).stem for entry in json.loads(path.read_text())}
     assert stems == {'001', '002', '003', '004', '005', '007'}
     step = dict(type='mmweather.LoadImages', keys=('img', 'gt', 'ir'))
-    mended = RoadSceneRain(str(root), quarantine='quarantine.json', pipeline=[step])
-    assert [mended[index]['sample_key'] for index in range(len(mended))] == ['000', '006', '008', '009']
+    fixed = RoadSceneRain(str(root), quarantine='quarantine.json', pipeline=[step])
+    assert [fixed[index]['sample_key'] for index in range(len(fixed))] == ['000', '006', '008', '009']
     # Entries name the split, so that equal stems of the test images stay.
     assert len(RoadSceneRain(str(root), 'test', quarantine='quarantine.json')) == 3
 

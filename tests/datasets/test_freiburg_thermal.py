@@ -70,7 +70,7 @@ def test_the_test_layout(root):
 
 
 def test_night_frames_with_pseudo_labels(root):
-    with pytest.raises(DataError, match=r'6 frame.s. of .*night.* lack a partner: .*no fl_rgb_labels'):
+    with pytest.raises(DataError, match=r'6 frames of .*night.* without a partner: .*no fl_rgb_labels'):
         FreiburgThermal(str(root), labelled=('day', 'night'))
     for i in range(6):
         touch(root / f'train/seq_03_night/02/pseudo/pseudo_{100 + i}_8.png')
@@ -164,7 +164,7 @@ def test_translated_labels(tmp_path):
     with pytest.raises(ConfigError, match='gives class 13'):
         TranslatedLabels(str(tmp_path), translation={0: 13})
     touch(tmp_path / 'training/images/b.jpg')
-    with pytest.raises(DataError, match='lack a partner: b'):
+    with pytest.raises(DataError, match='without a partner: b'):
         TranslatedLabels(str(tmp_path))
 
 
@@ -178,7 +178,7 @@ def test_pairs_without_labels(tmp_path):
     assert info[1]['thermal_path'].endswith('ir/02N.tif') and 'seg_map_path' not in info[1]
     assert len(dataset.metainfo['palette']) == len(dataset.metainfo['classes']) == 13
     (tmp_path / 'ir/x.tif').unlink()
-    with pytest.raises(DataError, match='1 image.* lack a partner: x; add or remove it'):
+    with pytest.raises(DataError, match='1 image .* without a partner: x; add or remove it'):
         RGBThermalPairs(str(tmp_path))
 
 

@@ -31,7 +31,7 @@ def test_scenes_in_two_splits_are_named():
     with pytest.raises(DataError) as error:
         refuse_shared({'train': map(str, range(20)), 'test': map(str, range(13))}, 'lists')
     text = str(error.value)
-    assert text.startswith('lists: 13 scene(s)') and '0 (train and test)' in text and 'and 8 more' in text
+    assert text.startswith('lists: 13 scenes') and '0 (train and test)' in text and 'and 8 more' in text
     assert '\n' not in text
 
 

@@ -5,15 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmweather.datasets.transforms.letterbox import (
-    JitterDraws,
-    Placement,
-    denormalise,
-    jitter_together,
-    letterbox,
-    normalise,
-)
-from mmweather.errors import DataError
+from mmweather.datasets.transforms.letterbox import JitterDraws, Placement, letterbox
 
 
 def painted(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -43,9 +35,8 @@ def test_jitter_moves_the_pair_and_its_boxes(seed):
     draws = JitterDraws.draw(np.random.RandomState(seed))
     box = (20, 15, 70, 60)
     image = painted(80, 100, box)
-    first, second = jitter_together([image, image], np.array([[*box, 2]]), (128, 160), draws)[0]
-    assert np.array_equal(first, second) and first.shape == (128, 160, 3)
     placement = draws.placement((80, 100), (128, 160))
+    assert draws.recolour(placement.image(image)).shape == (128, 160, 3)
     plain = placement.image(image, fill=0)
     boxes = placement.boxes(np.array([[*box, 2]]), (80, 100))
     white = np.argwhere(plain[..., 0] > 127)
@@ -83,15 +74,11 @@ def test_flip_truncation_clipping_and_thin_boxes():
 
 def test_no_boxes_and_one_pixel():
     draws = JitterDraws((0, 0.999), 0.0, 0.5, 0.5, 0.9, (0, 0, 0))
-    images, boxes = jitter_together([np.full((1, 1, 3), 7, np.uint8)], np.zeros((0, 5)), (3, 3), draws)
-    assert images[0].shape == (3, 3, 3) and (images[0] == 7).any() and boxes.shape == (0, 5)
+    placement = draws.placement((1, 1), (3, 3))
+    image = draws.recolour(placement.image(np.full((1, 1, 3), 7, np.uint8)))
+    assert image.shape == (3, 3, 3) and (image == 7).any()
+    assert placement.boxes(np.zeros((0, 5)), (1, 1)).shape == (0, 5)
     assert letterbox((1, 1000), (10, 10)).size == (1, 10)
-
-
-def test_pairs_of_different_size_are_refused():
-    draws = JitterDraws.draw(np.random.RandomState(0))
-    with pytest.raises(DataError, match='differ in size'):
-        jitter_together([np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)], np.zeros((0, 5)), (8, 8), draws)
 
 
 def test_colour_without_strength_changes_little_and_value_scales():
@@ -100,12 +87,3 @@ def test_colour_without_strength_changes_little_and_value_scales():
     assert np.abs(still.recolour(image).astype(int) - image).max() <= 8  # 8-bit hue has 180 steps
     dark = JitterDraws((0, 0), 0, 0, 0, 0, (0.0, 0.0, -0.5)).recolour(image)
     assert np.abs(dark.max(2).astype(int) - (image.max(2) * 0.8).astype(int)).max() <= 1
-
-
-def test_normalise_and_back():
-    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    plain = normalise(image)
-    assert plain.dtype == np.float32
-    assert plain[2, 3, 1] == pytest.approx((image[2, 3, 1] / 255 - 0.456) / 0.224, abs=1e-5)
-    assert np.allclose(denormalise(plain), image / 255, atol=1e-6)
-    assert denormalise(plain * 100).max() == 1

@@ -1,4 +1,4 @@
-"""Pairing by stem, splits, quarantine, and messages that name the file and the mend."""
+"""Pairing by stem, splits, quarantine, and messages that name the file and the fix."""
 
 from __future__ import annotations
 

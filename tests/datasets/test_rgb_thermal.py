@@ -120,7 +120,7 @@ THERMAL = {
     'gone.png': (None, "no such thermal image: '.*gone.png'.*missing partner"),
     'eight.png': (np.zeros((6, 8), np.uint8), 'has 8 bits a value, 16 are wanted'),
     'colour.png': (np.arange(144, dtype=np.uint8).reshape(6, 8, 3), 'colour picture'),
-    'nan.npy': (np.full((6, 8), np.nan, np.float32), '48 value.s. that are NaN or infinite'),
+    'nan.npy': (np.full((6, 8), np.nan, np.float32), '48 NaN or infinite values'),
     'infinite.tiff': (np.full((6, 8), np.inf, np.float32), 'NaN or infinite'),
     'cube.npy': (np.zeros((6, 8, 2), np.float32), r'shape \(6, 8, 2\)'),
     'text.npy': (np.array([['a']]), 'store one channel'),

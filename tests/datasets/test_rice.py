@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from parity_compare import COMMITTED
+from parity_fill import fill_input
 from PIL import Image
 
 from mmweather import cli
-from mmweather.apis.golden.fill import fill_input
 from mmweather.datasets.rice import RICE, install_rice, split_stems
 from mmweather.errors import ConfigError, DataError
 from mmweather.evaluation.functional import bands
@@ -99,7 +100,7 @@ def test_the_published_layout_keeps_its_test_images(tmp_path):
 def test_missing_partners_and_folders_are_named(tmp_path):
     root = draw(tmp_path)
     (root / 'label/7.png').unlink()
-    with pytest.raises(DataError, match="no partner in .*label.*: 7"):
+    with pytest.raises(DataError, match="without a matching file in .*label.*: 7"):
         RICE(data_root=str(root), split='all')
     with pytest.raises(DataError, match='mask'):
         RICE(data_root=str(root), split='all', keys=('img', 'gt', 'mask'))
@@ -225,10 +226,7 @@ def test_wrong_downloads_are_told(tmp_path):
 
 def test_the_published_test_loader_from_files_to_figures(tmp_path):
     """Data set, transforms, restorer and evaluator together against the arrays of the published loader."""
-    path = SHARED / 'golden/aca_crnet/golden_pipeline_rice.npz'
-    if not path.is_file():
-        pytest.skip('needs ../shared/golden/aca_crnet')
-    golden = np.load(path)
+    golden = np.load(COMMITTED / 'aca_crnet/golden_pipeline_rice.npz')
     for name in ('cloud', 'label'):
         picture = (256 * fill_input(f'aca_pipe_{name}', (512, 512, 3))).astype(np.uint8)
         write_image(tmp_path / name / '1.png', picture)

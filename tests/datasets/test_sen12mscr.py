@@ -75,8 +75,8 @@ def test_the_published_lists():
 def test_incomplete_triplets_are_told_once_and_left_out(tmp_path, messages):
     root = write(tmp_path, KEYS, without=[(KEYS[0], 's2'), (KEYS[2], 's1')])
     dataset = SEN12MSCR(str(root))
-    told = [message for message in messages if 'lack a sensor' in message]
-    assert len(told) == 1 and '2 of 3 patches' in told[0] and f'{KEYS[0]} (s2)' in told[0] and '\n' not in told[0]
+    shown = [message for message in messages if 'lack a sensor' in message]
+    assert len(shown) == 1 and '2 of 3 patches' in shown[0] and f'{KEYS[0]} (s2)' in shown[0] and '\n' not in shown[0]
     assert keys(dataset) == [KEYS[1]]
     # Optical images alone need no radar; to restore without a reference, no clear image is needed.
     assert keys(SEN12MSCR(str(root), keys=('img', 'gt'))) == [KEYS[1], KEYS[2]]

@@ -36,14 +36,14 @@ def save(path: Path, image: np.ndarray) -> None:
     path.write_bytes(encode_image(image, path.suffix))
 
 
-def write_sample(root: Path, split: str, name: str, objects, size=(40, 60), folder='VOC2007-FOG', told=None) -> None:
+def write_sample(root: Path, split: str, name: str, objects, size=(40, 60), folder='VOC2007-FOG', given=None) -> None:
     stem = Path(name).stem
     picture = np.random.default_rng(len(stem)).integers(0, 256, (*size, 3), dtype=np.uint8)
     save(root / split / 'JPEGImages' / name, picture)
     save(root / split / folder / name, picture // 2 + 60)
     path = root / split / 'Annotations' / f'{stem}.xml'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(format_voc(name, told or size, [VOCObject(*one) for one in objects]))
+    path.write_bytes(format_voc(name, given or size, [VOCObject(*one) for one in objects]))
 
 
 @pytest.fixture(autouse=True)
@@ -108,14 +108,14 @@ def test_boxes_outside_empty_images_and_foreign_classes_are_counted_in_one_line_
         ('car', (30, 20, 10, 30)), ('dog', (1, 1, 9, 9)), ('dog', (1, 1, 9, 9)), ('cat', (1, 1, 9, 9))])
     write_sample(tmp_path, 'train', 'b.png', [])
     write_sample(tmp_path, 'train', 'c.png', [('person', (0, 0, 1, 1))], size=(1, 1))
-    write_sample(tmp_path, 'train', 'd.png', [('bus', (3, 3, 9, 9))], told=(60, 40))
+    write_sample(tmp_path, 'train', 'd.png', [('bus', (3, 3, 9, 9))], given=(60, 40))
     found = VOCFog(str(tmp_path))
     boxes = [[one['bbox'] for one in found.get_data_info(index)['instances']] for index in range(4)]
     assert boxes == [[[0, 0, 20, 20], [50, 30, 60, 40]], [], [[0, 0, 1, 1]], [[3, 3, 9, 9]]]
     assert warned == [
         'VOCFog: 3 boxes of other classes left out (dog 2, cat 1)',
-        'VOCFog: 2 boxes cut at the edge of their image, 3 left out that lie outside or are empty',
-        'VOCFog: 1 annotations tell a size that the image does not have (d 40x60); the size of the image is taken']
+        'VOCFog: 2 boxes clipped to the image, 3 outside it or empty left out',
+        'VOCFog: 1 annotation gives a wrong image size (d 40x60); the size of the image is taken']
     assert len(VOCFog(str(tmp_path), filter_cfg=dict(filter_empty_gt=True))) == 3
     assert len(VOCFog(str(tmp_path), filter_cfg=dict(min_size=10))) == 3
     small = VOCFog(str(tmp_path), filter_cfg=dict(bbox_min_size=12))
@@ -156,10 +156,10 @@ def spoil(root: Path, kind: str) -> dict:
 
 
 @pytest.mark.parametrize('kind, text', [
-    ('no clean', "no partner in .*JPEGImages.*street 03"), ('no fog', 'have no image in .*street 03'),
-    ('no xml', 'have no annotation in .*street 03'), ('size', r'differ in size: .*60x40.*60x41'),
+    ('no clean', "without a matching file in .*JPEGImages.*street 03"), ('no fog', 'without an image in .*street 03'),
+    ('no xml', '1 sample without an annotation in .*street 03'), ('size', r'differ in size: .*60x40.*60x41'),
     ('broken xml', 'street 03.xml'), ('binary xml', 'street 03.xml'), ('no bndbox', 'object 1: <bndbox> is missing'),
-    ('broken image', 'street 03.jpg'), ('no folder', 'no such folder'), ('unknown stem', 'have no image in .*moon'),
+    ('broken image', 'street 03.jpg'), ('no folder', 'no such folder'), ('unknown stem', 'without an image in .*moon'),
 ])
 def test_broken_sets_are_one_line_that_names_the_file(root, kind, text):
     options = spoil(root, kind)

@@ -88,13 +88,13 @@ def test_other_channels_stay_and_copies_are_kept():
     assert np.array_equal(near, apply_weather(PICTURE, 'fog', 3, 0, depth))
 
 
-@pytest.mark.parametrize('options, told', [
+@pytest.mark.parametrize('options, shown', [
     (dict(severity=0), 'severity must be a whole number from 1 to 5'), (dict(severity=(3, 2)), 'severity must be'),
     (dict(severity=(1, 2, 3)), 'severity must be'), (dict(severity=True), 'severity must be'),
     (dict(prob=1.5), 'prob must lie in'), (dict(seed=-1), 'seed must be None'), (dict(color_order='gbr'), "or 'rgb'"),
 ])
-def test_wrong_arguments_are_one_line(options, told):
-    with pytest.raises(ConfigError, match=told):
+def test_wrong_arguments_are_one_line(options, shown):
+    with pytest.raises(ConfigError, match=shown):
         step('fog', **options)
 
 
@@ -121,7 +121,7 @@ def test_dust_has_both_meanings():
     assert 'haze=0.3' in repr(step('dust')) and 'severity=(2, 2)' in repr(step('dust', severity=2))
     with pytest.raises(ConfigError, match='seed, prob go with severity'):
         step('dust', seed=1, prob=0.5)
-    with pytest.raises(ConfigError, match='or give severity to lay dust on any image'):
+    with pytest.raises(ConfigError, match='or give severity to add dust to any image'):
         run('dust')
 
 

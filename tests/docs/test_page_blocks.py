@@ -1,4 +1,4 @@
-"""The reading of pages: blocks with their marks, commands, and that a failing command or a broken promise is told."""
+"""The reading of pages: blocks with their marks, commands; a failing command or a broken promise is reported."""
 
 from __future__ import annotations
 

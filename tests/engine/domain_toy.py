@@ -59,8 +59,16 @@ def segmentor(**options) -> dict:
         test_cfg=dict(mode='whole'), **options)
 
 
+CRITICS = dict(features=['decode_head.conv_seg', 'backbone[0]'], critic=dict(type='mmweather.DomainCritic', width=2),
+               initial_critic_iters=2, seg_iters=2, critic_iters=1, loss_weight=0.5)
+"""Critics on the logits and on the backbone's first feature map, half as often as the segmentor."""
+
+
+def adversarial(**options) -> dict:
+    """The segmentor with critics."""
+    return dict(type='mmweather.DomainAdversarial', segmentor=segmentor(), critics={**CRITICS, **options})
+
+
 def hook(**options) -> dict:
-    """Critics on the logits and on the backbone's first feature map, half as often as the segmentor."""
-    return {**dict(type='mmweather.DomainCriticHook', features=['decode_head.conv_seg', 'backbone[0]'],
-                   critic=dict(type='mmweather.DomainCritic', width=2), initial_critic_iters=2, seg_iters=2,
-                   critic_iters=1, loss_weight=0.5), **options}
+    """The hook that adds the same critics to the segmentor."""
+    return dict(type='mmweather.DomainCriticHook', **{**CRITICS, **options})

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmweather.engine.hooks.save_pictures import SavePicturesHook, side_by_side, to_picture
+from mmweather.engine.hooks.save_pictures import SavePicturesHook, to_picture
 from mmweather.errors import ConfigError
+from mmweather.utils.arrays import side_by_side
 from mmweather.utils.images import read_image
 
 

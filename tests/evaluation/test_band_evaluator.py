@@ -12,7 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
 from mmweather.errors import ConfigError, DataError
-from mmweather.evaluation import metrics as metrics_module
+from mmweather.evaluation import per_image
 from mmweather.evaluation.functional import bands
 from mmweather.evaluation.table import format_table
 from mmweather.registry import METRICS
@@ -91,7 +91,7 @@ def test_the_window_of_ssim_is_a_switch():
 
 def test_through_the_evaluator_with_prefix_csv_and_split(tmp_path, monkeypatch):
     lines = []
-    monkeypatch.setattr(metrics_module, 'print_log', lambda text, logger=None, level=0: lines.append(text))
+    monkeypatch.setattr(per_image, 'print_log', lambda text, logger=None, level=0: lines.append(text))
     evaluator = Evaluator([dict(type='mmweather.BandMetrics', prefix='rice', csv_path=str(tmp_path / 'v.csv'),
                                 prediction='other', metrics=('psnr', 'sam'))])
     evaluator.dataset_meta = {'split': 'test, 1 images, by rank: 5'}

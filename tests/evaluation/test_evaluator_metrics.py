@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
 import subprocess
 import sys
 
@@ -109,7 +110,7 @@ def test_undefined_values_are_left_out_and_counted(caplog):
 
 
 def test_protocol_is_logged_once_with_the_result(monkeypatch):
-    from mmweather.evaluation import metrics as module
+    from mmweather.evaluation import per_image as module
     lines = []
     monkeypatch.setattr(module, 'print_log', lambda text, logger=None, level=logging.INFO: lines.append(text))
     metric = METRICS.build(dict(type=RESTORATION, metrics=('psnr_y', 'ssim_y'), crop_border=4))
@@ -135,14 +136,13 @@ def test_values_of_every_picture_go_to_a_csv_file(tmp_path):
 
 
 def test_a_failed_csv_write_leaves_the_old_file(tmp_path, monkeypatch):
-    from mmweather.evaluation import metrics as module
     path = tmp_path / 'values.csv'
     path.write_text('old')
 
     def fail(*_):
         raise OSError('disk full')
 
-    monkeypatch.setattr(module.os, 'replace', fail)
+    monkeypatch.setattr(os, 'replace', fail)
     metric = METRICS.build(dict(type=RESTORATION, metrics='psnr_y', csv_path=str(path)))
     metric.process(None, [_sample(1)])
     with pytest.raises(OSError, match='disk full'):

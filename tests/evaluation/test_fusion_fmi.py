@@ -25,7 +25,7 @@ def _density(window):
 
 
 def _pair(first, second):
-    """The model's normalised mutual information of two windows, all 81 cells laid out."""
+    """The model's normalised mutual information of two windows, all 81 cells built."""
     if (first == second).all():
         return 1.0
     p, q = _density(first), _density(second)

@@ -174,7 +174,7 @@ def test_ssim_with_both_data_ranges_agrees_with_scikit_image():
 
     def by_skimage(source, data_range):
         pictures = [np.pad(x.astype(float), 5, mode='edge') for x in (FUSED, source)]
-        # The repeated border is laid on by hand and skimage's own border cut away again.
+        # The repeated border is added by hand and skimage's own border cut away again.
         return structural_similarity(*pictures, data_range=data_range, gaussian_weights=True, sigma=1.5,
                                      use_sample_covariance=False)
 

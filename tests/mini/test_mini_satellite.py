@@ -75,6 +75,6 @@ def test_without_rasterio_the_set_is_left_out_unless_asked_for(tmp_path, no_rast
         make_mini(tmp_path / 'other', only=['sen12ms-cr'])
     with pytest.raises(SystemExit) as error:
         main(['prepare', 'mini', str(tmp_path / 'other'), '--only', 'sen12ms-cr'])
-    told = capsys.readouterr().err
-    assert error.value.code == 2 and told.count('\n') == 1 and 'mmweather[geo]' in told
+    shown = capsys.readouterr().err
+    assert error.value.code == 2 and shown.count('\n') == 1 and 'mmweather[geo]' in shown
     assert not (tmp_path / 'other').exists()

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner, load_checkpoint
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.errors import DataError
 from mmweather.mini.scene import BOX_CLASSES, LABELS
 from mmweather.models.aca_crnet.attention import AttentiveContextualAttention

@@ -49,7 +49,8 @@ def train(data, monkeypatch):
 def test_the_stock_segmentor_trains_beside_its_critics(train, data, tmp_path):
     # custom_hooks of the config: three of the runtime, the critics, the progress bar.
     runner = train(tmp_path, 'custom_hooks.3.initial_critic_iters=1')
-    for part in (runner.model, runner.model.backbone, runner.model.decode_head, runner.model.auxiliary_head):
+    segmentor = runner.model.segmentor
+    for part in (segmentor, segmentor.backbone, segmentor.decode_head, segmentor.auxiliary_head):
         assert type(part).__module__.startswith('mmseg.')
     scalars = {name: [float(value) for value in buffer.data[0]]
                for name, buffer in runner.message_hub.log_scalars.items()}
@@ -63,7 +64,7 @@ def test_the_stock_segmentor_trains_beside_its_critics(train, data, tmp_path):
     saved = load_checkpoint(tmp_path / 'iter_4.pth')
     assert saved['state_dict'].keys() == runner.model.state_dict().keys()
     # One critic sees the 13 classes, the other the first stage of the backbone (4 times 4 channels).
-    assert [saved['domain_critics']['state_dict'][f'{i}.conv1.weight'].shape[1] for i in (0, 1)] == [13, 16]
+    assert [saved['state_dict'][f'critics.{i}.conv1.weight'].shape[1] for i in (0, 1)] == [13, 16]
     scores = tools.test(tools.test_parser().parse_args(
         [str(CONFIG), str(tmp_path / 'iter_4.pth'), '--work-dir', str(tmp_path / 'test'), *small(data)]))
     assert {'mIoU', 'mIoU_day', 'mIoU_night'} <= set(scores)
@@ -74,4 +75,4 @@ def test_without_the_hook_the_same_config_trains_by_day_labels_only(train, tmp_p
     runner = train(tmp_path, 'custom_hooks=[]', 'train_dataloader.sampler.type=mmweather.SeededInfiniteSampler',
                    "train_dataloader.dataset.dataset.domains=('day',)")
     assert 'train/decode.loss_ce' in runner.message_hub.log_scalars
-    assert 'domain_critics' not in load_checkpoint(tmp_path / 'iter_4.pth')
+    assert not any(key.startswith('critics.') for key in load_checkpoint(tmp_path / 'iter_4.pth')['state_dict'])

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.mini.write import make_mini
 from mmweather.utils.checkpoint import load_checkpoint
 

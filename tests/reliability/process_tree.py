@@ -76,6 +76,12 @@ def wait_for(condition: Callable[[], object], seconds: float) -> bool:
     return False
 
 
+def _heed_signals() -> None:
+    """Undo that the tests were started by ``nohup`` or in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Running:
     """A command that runs.
 
@@ -87,12 +93,12 @@ class Running:
     def __init__(self, process: subprocess.Popen, log: Path) -> None:
         self.process, self.log = process, log
 
-    def stop(self, number: int, to_all: bool = False, seconds: float = 60) -> tuple[int, set[int]]:
+    def stop(self, number: int, to_all: bool = False, seconds: float = 300) -> tuple[int, set[int]]:
         """Send a signal, to the whole group as a terminal does or to the main process alone; status and orphans."""
         others = descendants(self.process.pid)
         (os.killpg if to_all else os.kill)(self.process.pid, number)
         status = self.process.wait(seconds)
-        wait_for(lambda: not any(map(is_alive, others)), 4)
+        wait_for(lambda: not any(map(is_alive, others)), 30)
         return status, {other for other in others if is_alive(other)}
 
     @property
@@ -112,7 +118,8 @@ def running(folder: Path, *words: object, command: list[str] | None = None, **en
     log = folder / f'log_{time.monotonic_ns()}.txt'
     with log.open('wb') as file:
         process = subprocess.Popen([*(command or COMMAND), *map(str, words)], stdout=file, stderr=subprocess.STDOUT,
-                                   cwd=folder, env={**ENVIRONMENT, **environment}, start_new_session=True)
+                                   cwd=folder, env={**ENVIRONMENT, **environment}, start_new_session=True,
+                                   preexec_fn=_heed_signals)
     try:
         yield Running(process, log)
     finally:
@@ -122,7 +129,7 @@ def running(folder: Path, *words: object, command: list[str] | None = None, **en
         process.wait()
 
 
-def finish(folder: Path, *words: object, command: list[str] | None = None, seconds: float = 300,
+def finish(folder: Path, *words: object, command: list[str] | None = None, seconds: float = 900,
            **environment: str) -> tuple[int, str]:
     """Run a command to its end; status and what it printed."""
     done = subprocess.run([*(command or COMMAND), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

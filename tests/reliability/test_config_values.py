@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'engine'))
 import engine_toy
 
-from mmweather.engine.config import load_config
+from mmweather.config.load import load_config
 from mmweather.engine.runner import train, train_parser
 from mmweather.errors import ConfigError, one_line_errors
 
@@ -31,6 +31,10 @@ def loader(**values):
     (adam(type='mmengine.Addam'), ('optim_wrapper.optimizer.type', 'mmengine.Addam', 'mmengine.Adam')),
     (adam(lr='fast'), ('optim_wrapper.optimizer: Adam', "lr='fast'")),
     (adam(betas=3), ('optim_wrapper.optimizer: Adam', )),
+    (dict(param_scheduler=dict(type='mmengine.CosineAnnealingLR', T_max='x', by_epoch=False)),
+     ('param_scheduler.T_max: CosineAnnealingLR takes a number', "'x'")),
+    (dict(custom_hooks=[dict(type='mmengine.EMAHook', begin_iter='3')]), ('custom_hooks.0.begin_iter: EMAHook', "'3'")),
+    (adam(weight_decay=[0.1]), ('optim_wrapper.optimizer.weight_decay: Adam', '[0.1]')),
     (dict(model=dict(type='mmweather.CleanNet', dim='16')), ('model', 'CleanNet', "'16'")),
     (dict(model=dict(type='mmweather.CleanNet', dim=-16)), ('model', 'CleanNet', '-16')),
     (dict(model=dict(type='mmweather.CleanNet', num_blocks=None)), ('model', 'CleanNet', 'None')),
@@ -38,7 +42,7 @@ def loader(**values):
     (dict(log_level='LOUD'), ('log_level', "'LOUD'", 'INFO')),
     (dict(custom_hooks=['name']), ('custom_hooks.0', "'name'")),
     (dict(custom_hooks='name'), ('custom_hooks', "'name'")),
-    (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=0)), ('train_cfg.max_iters', 'got 0')),
+    (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=0)), ('train_cfg.max_iters', 'is 0')),
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=-5)), ('train_cfg.max_iters', '-5')),
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters='9')), ('train_cfg.max_iters', "'9'")),
     (dict(train_dataloader='abc'), ('train_dataloader', "'abc'")),

@@ -42,14 +42,15 @@ def test_json_that_is_none_is_one_line(raw, text, tmp_path):
 
 
 @pytest.mark.parametrize('odd, kind', [
-    (dict(bbox=[]), 'without a box'), (dict(bbox=None), 'without a box'), (dict(bbox=[1, 2, 3]), 'not four finite'),
+    (dict(bbox=[]), 'without a box'), (dict(bbox=None), 'without a box'),
+    (dict(bbox=[1, 2, 3]), 'other than four finite'),
     (dict(bbox=[1, 2, -3, 4]), 'without a positive'), (dict(bbox=[1, 2, 3, 0]), 'without a positive'),
-    (dict(bbox='wide'), 'not four finite'), (dict(bbox={'x': 1}), 'not four finite'),
-    (dict(bbox=[1, 2, True, 4]), 'not four finite'), (dict(bbox=[1e308, 0, 1e308, 4]), 'not four finite'),
-    (dict(bbox=[10**400, 0, 1, 4]), 'not four finite'), (dict(bbox=[[1], 0, 1, 4]), 'not four finite'),
-    (dict(image_id=99), 'images that are not listed'), (dict(image_id=[1]), 'without an image'),
-    (dict(image_id=None), 'without an image'), (dict(category_id=7), 'categories that are not listed'),
-    (dict(category_id={}), 'categories that are not listed'),
+    (dict(bbox='wide'), 'other than four finite'), (dict(bbox={'x': 1}), 'other than four finite'),
+    (dict(bbox=[1, 2, True, 4]), 'other than four finite'), (dict(bbox=[1e308, 0, 1e308, 4]), 'other than four finite'),
+    (dict(bbox=[10**400, 0, 1, 4]), 'other than four finite'), (dict(bbox=[[1], 0, 1, 4]), 'other than four finite'),
+    (dict(image_id=99), 'unknown image'), (dict(image_id=[1]), 'without an image'),
+    (dict(image_id=None), 'without an image'), (dict(category_id=7), 'unknown category'),
+    (dict(category_id={}), 'unknown category'),
 ])
 def test_odd_annotations_are_left_out_and_counted_by_their_ids(odd, kind, tmp_path):
     path = _coco(tmp_path / 'boxes.json', [dict(GOOD, id=41, **odd), dict(GOOD, id=42, **odd)])
@@ -67,8 +68,8 @@ def test_a_box_is_taken_from_polygons_and_a_crowd_from_what_is_one(tmp_path):
     assert [(one.box, one.difficult) for one in found.objects[1][1:]] == [
         ((3, 2, 9, 10), False), ((1, 2, 11, 10), False), ((1, 2, 11, 10), True)]
     assert list(found.odd.lines()) == [
-        '1 boxes taken from the polygons of the segmentation: 5',
-        '1 values of iscrowd other than 0 and 1 taken as 0: 6',
+        '1 box taken from the polygons of the segmentation: 5',
+        '1 value of iscrowd other than 0 and 1 taken as 0: 6',
         '2 annotations without an image left out: number 5, number 6']
 
 
@@ -77,7 +78,7 @@ def test_ids_that_stand_for_two_things(tmp_path):
                  annotations=[dict(GOOD, id=9, image_id=2)])
     found = read_coco(path)
     assert found.images == [(2, 'c.png')] and list(found.objects) == [2]
-    assert '1 image ids of several files left out: 1' in found.odd.lines()
+    assert '1 image id of several files left out: 1' in found.odd.lines()
     path = _coco(tmp_path / 'names.json', categories=[dict(id=1, name='bus')])
     with pytest.raises(DataError, match="category id 1 stands for 'car' and 'bus'"):
         read_coco(path)
@@ -137,7 +138,7 @@ def test_odd_voc_objects_are_reported_by_the_data_set_and_by_prepare(tmp_path, c
     dataset = VOCFog(str(tmp_path / 'fog'), metainfo=dict(classes=('car', )))
     assert [one['ignore_flag'] for one in dataset.get_data_info(0)['instances']] == [0]
     printed = capsys.readouterr()
-    assert '3 objects whose <difficult> is neither 0 nor 1' in caplog.text + printed.out + printed.err
+    assert '3 objects with <difficult> other than 0 or 1' in caplog.text + printed.out + printed.err
 
 
 def test_a_broken_file_leaves_no_folder(tmp_path, capsys):

@@ -17,8 +17,9 @@ from mmweather.datasets.tools.fog_sources import find_sources, read_list
 from mmweather.datasets.tools.placing import place_files
 from mmweather.errors import DataError
 from mmweather.utils.coco import read_coco
-from mmweather.utils.files import check_regular, open_regular, printable, read_json, read_text
+from mmweather.utils.files import check_regular, open_regular, read_json, read_text
 from mmweather.utils.images import image_size, read_image, read_note
+from mmweather.utils.text import printable
 from mmweather.utils.thermal import read_thermal
 from mmweather.utils.video import open_video
 from mmweather.utils.voc import read_voc
@@ -88,7 +89,7 @@ def test_check_counts_them_and_finds_the_good_ones(tmp_path):
     picture(tmp_path / 'set/good.png')
     done = mmweather('check', tmp_path / 'set')
     assert done.returncode == 1 and 'Traceback' not in done.stderr
-    assert '6 x unreadable' in done.stdout and '7 images checked, 6 finding(s)' in done.stdout
+    assert '6 x unreadable' in done.stdout and '7 images checked, 6 findings' in done.stdout
     for kind, word in (('fifo', 'named pipe'), ('endless', 'device'), ('socket', 'socket'), ('folder', 'folder'),
                        ('dangling', 'missing file')):
         assert any(f'{kind}.jpg' in line and word in line for line in done.stdout.splitlines())
@@ -208,3 +209,16 @@ def test_check_in_process_is_the_same(tmp_path):
     assert [finding.kind for finding in report.findings] == ['unreadable'] and report.quarantine() == ['a.png']
     with pytest.raises(OSError):
         read_json(tmp_path / 'a.png')
+
+
+def test_pictures_of_kinds_that_a_folder_search_passes_by_are_counted(tmp_path, capsys):
+    from mmweather.cli import main
+    picture(tmp_path / 'in/a.png')
+    for name in ('b.gif', 'deep/c.GIF', 'd.ico', '.hidden.gif'):
+        picture(tmp_path / 'in' / name)
+    (tmp_path / 'in/notes.txt').write_text('x')
+    assert main(['restore', str(tmp_path / 'in'), '--model', 'grey-world_dusty', '--out', str(tmp_path / 'out'),
+                 '--device', 'cpu']) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith('note: ')]
+    assert [line.split(' were')[0] for line in said] == ["note: 2 files ending in '.gif'",
+                                                         "note: 1 files ending in '.ico'"]

@@ -1,5 +1,7 @@
 """Images in memory of every kind are taken, and what is no image ends in one line."""
 
+import re
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -50,7 +52,7 @@ def test_pil_images_are_turned_upright_and_keep_grey(inferencer, array):
 @pytest.mark.parametrize('wrong', [
     None, 7.5, True, b'abc', [None], [b'a.png'], object(), {'img': 7}, {'img': None}, torch.rand(3, 8, 8),
     torch.zeros(1, 3, 8, 8, dtype=torch.uint8), PIL.Image.new('F', (8, 8)), PIL.Image.new('I;16', (8, 8)),
-], ids=repr)
+], ids=lambda wrong: re.sub(r' at 0x\w+|[^\w ]', '', repr(wrong))[:40])
 def test_what_is_no_image_is_one_line(inferencer, wrong):
     try:
         report = inferencer(wrong)

@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 import threading
+import warnings
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from torch import nn  # noqa: E402
 
 import mmweather.registry  # noqa: E402, F401
 from mmweather import cli, get_model  # noqa: E402
-from mmweather.apis.hub import load_config  # noqa: E402
+from mmweather.apis.hub import load_config, shipped_weights  # noqa: E402
 from mmweather.engine.runner import test, test_parser, train, train_parser  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
@@ -122,6 +123,11 @@ def by_init_detector(address, folder):
     init_detector(load_config('togethernet'), address, device='cpu')
 
 
+def by_init_model(address, folder):
+    from mmseg.apis import init_model
+    init_model(load_config('heatnet'), address, device='cpu')
+
+
 def by_start(address, folder):
     from mmweather.models.togethernet.start import load_start
     load_start(nn.Linear(1, 1), address)
@@ -136,6 +142,7 @@ WAYS = {
     'stock backbone': by_backbone,
     'stock backbone with a prefix': by_backbone_with_prefix,
     'init_detector': by_init_detector,
+    'init_model': by_init_model,
     'get_model': lambda address, folder: get_model('ssdie-net', address),
     'mmengine.runner.load_checkpoint': lambda address, folder: mmengine.runner.load_checkpoint(
         nn.Linear(1, 1), address),
@@ -233,6 +240,17 @@ def test_stock_backbone_and_start_take_honest_files(server, tmp_path, suffix):
         type='Pretrained', checkpoint=f'{server.address}/r18{suffix}', prefix='backbone.')))
     other.init_weights()
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in backbone.state_dict().items())
+
+
+def test_stock_init_model_takes_shipped_weights():
+    from mmseg.apis import init_model
+    weights = shipped_weights('heatnet')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the classes are in the config
+        model = init_model(load_config('heatnet'), str(weights), device='cpu')
+    state = model.state_dict()
+    loaded = load_checkpoint(weights)
+    assert loaded and all(torch.equal(value, state[key].to(value.dtype)) for key, value in loaded.items())
 
 
 def test_two_servers_with_one_file_name_are_not_confused(tmp_path):

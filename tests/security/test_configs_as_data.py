@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 import yaml
 
 from mmweather import cli
 from mmweather.apis.hub import index_root
-from mmweather.engine.config import load_config
+from mmweather.config.load import load_config
 from mmweather.engine.runner import train, train_parser
 from mmweather.errors import ConfigError, MMWeatherError
 from mmweather.utils.config_file import read_config
@@ -131,3 +132,21 @@ def test_a_refusal_names_the_file(folder):
     (folder / 'x.yaml').write_text('custom_imports: {imports: [evil_module]}\n')
     with pytest.raises(ConfigError, match=r'x\.yaml: custom_imports'):
         read_config(folder / 'x.yaml')
+
+
+def test_aliases_that_blow_up_are_refused_at_once(tmp_path):
+    lines = ['a: &a [x, x, x, x, x, x, x, x, x]', *(f'{name}: &{name} [{", ".join([f"*{before}"] * 9)}]'
+                                                    for before, name in zip('abcdefgh', 'bcdefghi', strict=True))]
+    (tmp_path / 'x.yaml').write_text('\n'.join(lines))
+    started = time.process_time()
+    with pytest.raises(ConfigError, match=r'x\.yaml.*aliases') as caught:
+        load_config(tmp_path / 'x.yaml')
+    assert time.process_time() - started < 5 and '\n' not in str(caught.value)
+    (tmp_path / 'y.yaml').write_text('a: &a [1, 2]\nb: [*a, *a]\n')
+    assert read_config(tmp_path / 'y.yaml').b == [[1, 2], [1, 2]]
+
+
+def test_a_config_that_ends_the_process_is_one_line(tmp_path):
+    (tmp_path / 'x.py').write_text('import sys\nsys.exit(3)\n')
+    with pytest.raises(ConfigError, match=r"x\.py' ends the process .*status 3"):
+        load_config(tmp_path / 'x.py')

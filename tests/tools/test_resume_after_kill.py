@@ -134,9 +134,9 @@ def test_a_drawn_seed_is_restored_and_what_differs_is_told(tmp_path):
     train_here(config, cut / 'other', '--resume', '--cfg-options', 'train_dataloader.batch_size=4',
                'train_dataloader.dataset.dataset.length=12')
     log = next((cut / 'other').rglob('*.log')).read_text()
-    told = [line for line in log.splitlines() if 'bit for bit' in line]
-    assert len(told) == 1 and 'batch size times processes was 2, is 4' in told[0]
-    assert 'length of the data set was 10, is 12' in told[0]
+    lines = [line for line in log.splitlines() if 'bit for bit' in line]
+    assert len(lines) == 1 and 'batch size times processes was 2, is 4' in lines[0]
+    assert 'length of the data set was 10, is 12' in lines[0]
     assert f"keeps the checkpoint's seed {record['seed']}" in log
 
 

@@ -99,14 +99,10 @@ def test_what_the_published_recipe_does_differently():
 
 
 def test_the_published_size_takes_a_published_checkpoint():
-    from mmweather.apis.golden.fill import fill_state_dict
-    layout = ROOT / '../shared/golden/aca_crnet/layout_sen12mscr_15to13.json'
-    if not layout.is_file():
-        pytest.skip('needs the layouts of the goldens in ../shared')
-    import json
+    from parity_compare import COMMITTED, GoldenFolder
 
     import mmweather
-    state = fill_state_dict(json.loads(layout.read_text()))
+    state = GoldenFolder(COMMITTED / 'aca_crnet').state('sen12mscr_15to13')
     network = mmweather.from_official('aca_crnet/sen12mscr_15to13', state)
     with torch.device('meta'):
         model = MODELS.build(Config.fromfile(FOLDER / f'{NAMES[1]}.py').model)

@@ -20,10 +20,10 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets'))
 from sand_dust_toy import write_set  # noqa: E402
 
-from mmweather.datasets.leakage import innermost  # noqa: E402
 from mmweather.engine import runner  # noqa: E402
-from mmweather.registry import DATASETS, MODELS  # noqa: E402
+from mmweather.registry import DATASETS, MODELS, OPTIM_WRAPPERS  # noqa: E402
 from mmweather.utils.checkpoint import load_checkpoint  # noqa: E402
+from mmweather.utils.config_file import innermost  # noqa: E402
 from mmweather.utils.images import read_image, write_image  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +56,21 @@ def data(tmp_path_factory) -> Path:
     root = write_set(tmp_path_factory.mktemp('set') / 'sand_dust', clean=4, dust=4, test=2)
     for path in (root / 'test').iterdir():
         write_image(root / 'reference' / f'{path.stem}.png', read_image(path))
+    return root
+
+
+@pytest.fixture(scope='module')
+def clear(tmp_path_factory) -> Path:
+    """Clear photos with small depth pictures, in every folder that a config names."""
+    root = tmp_path_factory.mktemp('clear')
+    rng = np.random.default_rng(0)
+    for folder in ('images', 'images/train', 'train', 'val', 'test'):
+        for index in range(2):
+            photo = rng.integers(0, 256, (9, 13, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+            write_image(root / folder / f'{index}.png', photo)
+            if 'images' in folder:
+                depth = rng.integers(0, 256, (30, 40), np.uint8)
+                write_image(root / folder.replace('images', 'depth') / f'{index}.png', depth)
     return root
 
 
@@ -121,7 +136,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(data, stages, tmp_path):
 
 
 @pytest.mark.parametrize('config', sorted(path.name for path in CONFIGS.glob('*.py')))
-def test_every_model_and_every_sample_builds(config, data):
+def test_every_model_and_every_sample_builds(config, data, clear):
     from mmweather import get_model
     model = get_model(str(CONFIGS / config), device='meta')
     wanted = Config.fromfile(CONFIGS / config)
@@ -130,7 +145,7 @@ def test_every_model_and_every_sample_builds(config, data):
     for part in ('labelled', 'unlabelled'):
         for one in innermost(dataset.get(part) or {}):
             if one:
-                one.data_root = str(data)
+                one.data_root = str(clear if one.get('data_prefix') else data)
     images = DATASETS.build(dataset)[0]['inputs']
     asked = {'ReconstructionTerm': {'img', 'gt'}, 'PseudoLabelTerm': {'unlabelled', 'pseudo_label'},
              'ConsistencyTerm': {'unlabelled'}, 'AdversarialTerm': {'unlabelled_views', 'gt_views'},
@@ -161,3 +176,22 @@ def test_grey_tiny_and_odd_files_make_a_step(tmp_path):
     losses = model.train_step(pseudo_collate([samples[0], samples[1]]), wrappers)
     assert len(losses) == 7 and all(torch.isfinite(value) for value in losses.values())
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+def test_the_recipe_for_real_photos_learns_to_remove_dust_from_a_tiny_set(clear):
+    wanted = Config.fromfile(CONFIGS / 'ssdie-net_msff-m_1xb8-1500_dust-wide.py')
+    labelled = wanted.train_dataloader.dataset.dataset.labelled
+    for one in innermost(labelled):
+        one.update(data_root=str(clear), holdout=None)
+        one.pipeline[2].size = 32
+    wanted.model.update(pretrained=None)
+    wanted.model.generator.features = 8
+    torch.manual_seed(0)
+    model = MODELS.build(wanted.model).train()
+    wrapper = OPTIM_WRAPPERS.build(dict(
+        type=wanted.optim_wrapper.generator.type, optimizer=torch.optim.Adam(model.generator.parameters(), 2e-3)))
+    samples = DATASETS.build(wanted.train_dataloader.dataset)
+    batch = pseudo_collate([samples[index] for index in range(0, len(samples), 2)])
+    losses = [float(model.train_step(batch, OptimWrapperDict(generator=wrapper))['loss']) for _ in range(25)]
+    assert set(model.terms) == {'reconstruction', 'similarity', 'colour'}
+    assert losses[-1] < 0.8 * losses[0]

@@ -27,7 +27,7 @@ from mmweather.utils.voc import VOCObject, format_voc  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs/togethernet'
-GOLDEN = ROOT / '..' / 'shared' / 'golden' / 'togethernet'
+GOLDEN = ROOT / 'tests' / 'parity' / 'vectors' / 'togethernet'
 MINI = CONFIGS / 'togethernet_tiny_1xb4-20e_mini.py'
 
 # Every picture holds boxes of 32x32 around the points where a detector that has learnt nothing puts its own.
@@ -207,8 +207,6 @@ def test_mmdet_has_no_weights_of_some_widths():
 
 
 def test_the_published_map_is_that_of_the_recipes_evaluator():
-    if not (GOLDEN / 'golden_eval.json').is_file():
-        pytest.skip('no golden vectors beside the repository (../shared/golden)')
     facts = json.loads((GOLDEN / 'golden_eval.json').read_text())
     config = Config.fromfile(CONFIGS / 'togethernet_s_1xb16-100e_voc-fog.py')
     metric = METRICS.build(config.test_evaluator)
@@ -233,8 +231,6 @@ def test_the_published_map_is_that_of_the_recipes_evaluator():
 
 def test_a_converted_checkpoint_fits_the_recipe(tmp_path, monkeypatch):
     """`mmweather convert togethernet/... IN OUT`, then a strict load into the recipe's detector."""
-    if not GOLDEN.is_dir():
-        pytest.skip('no golden vectors beside the repository (../shared/golden)')
     from mmweather import cli, get_model
     layout = json.loads((GOLDEN / 'layout_togethernet_s_nc5.json').read_text())
     draw = torch.Generator().manual_seed(0)

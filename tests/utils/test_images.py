@@ -1,4 +1,4 @@
-"""Strict reading: what is wrong is told in one line, what is right comes as uint8 RGB."""
+"""Strict reading: what is wrong is reported in one line, what is right comes as uint8 RGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading videos: frames one by one, upright and of one size; what is broken is told in one line."""
+"""Reading videos: frames one by one, upright and of one size; what is broken is reported in one line."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_sound_alone_covers_and_no_frames(tmp_path):
     assert 'no frame' in error_line(path=tmp_path / 'empty.mkv')
 
 
-@pytest.mark.parametrize('codec, lost', [('mpeg4', 1), ('libx264', 0)], ids=['passed over', 'mended'])
+@pytest.mark.parametrize('codec, lost', [('mpeg4', 1), ('libx264', 0)], ids=['passed over', 'repaired'])
 def test_damage_in_the_middle_costs_a_warning_and_not_the_video(tmp_path, codec, lost):
     path = make_video(tmp_path / 'a.mkv', 30, codec=codec, sound=None)
     with av.open(str(path)) as file:

@@ -74,10 +74,3 @@ def test_retinex_undoes_a_cast_and_spans_the_range():
     assert (out.min((0, 1)) == 0).all() and (out.max((0, 1)) >= 254).all()
     assert np.array_equal(dust.retinex(PICTURE[..., ::-1], 5), out[..., ::-1])
     assert not dust.retinex(np.full((4, 5, 3), 9, np.uint8)).any()
-
-
-def test_sliding_dark_channel():
-    out = dust.dark_channel(PICTURE, 5)
-    assert out[10, 12] == PICTURE[8:13, 10:15].min() and out[0, 0] == PICTURE[:3, :3].min()
-    grey = cv2.cvtColor(PICTURE, cv2.COLOR_RGB2GRAY)
-    assert dust.dark_channel(PICTURE, 3, luma=True)[5, 5] == grey[4:7, 4:7].min()

@@ -188,7 +188,7 @@ def test_a_model_of_two_pictures_asks_for_the_second(page, street):
     page.upload('#picture', street)
     wait_for(lambda: page.find('#preview img'))
     page.press()
-    wait_for(lambda: 'Infrared picture: choose a file first' in page.text('#message [role=alert]'))
+    wait_for(lambda: 'Infrared image: choose a file first' in page.text('#message [role=alert]'))
     page.upload('#partner', street)
     wait_for(lambda: 'rainy street' in page.text('#partner'))
     page.press()

@@ -113,11 +113,11 @@ def test_a_picture_is_restored_in_its_own_size(models, picture):
 def test_a_second_picture_is_asked_for_where_the_model_takes_one(tmp_path, models, picture):
     page = Engine(models, 'cpu')
     label = models[1].label
-    assert page.inputs(label) == ['Picture', 'Infrared picture']
-    assert 'picture and infrared picture' in page.describe(label)
-    with pytest.raises(DataError, match='Infrared picture: choose a file first'):
+    assert page.inputs(label) == ['Image', 'Infrared image']
+    assert 'image and infrared image' in page.describe(label)
+    with pytest.raises(DataError, match='Infrared image: choose a file first'):
         page.run(label, [picture, None])
-    with pytest.raises(DataError, match='Picture: choose a file first'):
+    with pytest.raises(DataError, match='Image: choose a file first'):
         page.run(label, [None, None])
     small = write_image(tmp_path / 'small.png', np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match='differ in size'):

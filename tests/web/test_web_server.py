@@ -105,6 +105,15 @@ def test_a_local_page_answers_to_local_names_alone(client, name, status):
     assert client.get('/config', headers={'host': name}).status_code == status
 
 
+@pytest.mark.parametrize('host', ['::1', '127.0.0.2', 'LOCALHOST'])
+def test_every_local_address_is_guarded(host, stand_ins, tmp_path):
+    from starlette.testclient import TestClient
+    with TestClient(build_app(stand_ins, tmp_path / 'local', host)) as local:
+        names = {f'[{host}]:7860' if ':' in host else f'{host}:7860': 200, 'localhost': 200, 'evil.example': 400}
+        for name, status in names.items():
+            assert local.get('/config', headers={'host': name}).status_code == status, name
+
+
 def test_files_of_the_machine_are_not_served(client, tmp_path):
     (tmp_path / 'diary.txt').write_text('private words')
     for path in (tmp_path / 'diary.txt', '/etc/passwd', f'{tmp_path}/web/results/../../diary.txt'):
@@ -165,7 +174,7 @@ def test_other_machines_are_let_in_only_when_asked_for():
 def test_choosing_a_model_shows_what_it_needs(handlers):
     about, picture, partner, score, message = handlers.choose('detect')
     assert 'Finds and boxes' in about and '&lt;b&gt;sky' in about and message == ''
-    assert picture['label'] == 'Picture' and partner['visible'] is False and score['visible'] is True
+    assert picture['label'] == 'Image' and partner['visible'] is False and score['visible'] is True
     assert handlers.choose('segment')[3]['visible'] is False
 
 

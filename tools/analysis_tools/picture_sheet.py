@@ -27,7 +27,7 @@ def sheet(pictures: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Read, lay out, write."""
+    """Read, arrange, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', help='picture to write')
     parser.add_argument('pictures', nargs='+', help='row by row')

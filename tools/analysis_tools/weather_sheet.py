@@ -17,6 +17,7 @@ import numpy as np
 from mmweather.errors import one_line_errors
 from mmweather.mini.satellite import draw_tile
 from mmweather.mini.scene import draw_scene
+from mmweather.utils.arrays import to_uint8
 from mmweather.utils.images import read_image, write_image
 from mmweather.weather import WEATHERS, apply_weather
 from mmweather.weather.cloud import RGB
@@ -30,7 +31,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A street, its depth in metres and a tile of land."""
     street = draw_scene(*SIZE, np.random.default_rng(seed))
     land = draw_tile(*SIZE, np.random.default_rng(seed), region=seed)
-    day = np.round(np.clip(street.visible, 0, 1) * 255).astype(np.uint8)
+    day = to_uint8(street.visible)
     return day, street.depth, true_colour(land.optical[..., list(RGB)])
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=2, help='processes that load images (default: 2)')
     args = parser.parse_args()
     with one_line_errors():
-        import mmweather.registry  # noqa: F401  the mends of the toolboxes come first
+        import mmweather.registry  # noqa: F401  the fixes of the toolboxes come first
         from mmweather.apis.pseudo_labels import write_pseudo_labels
 
         count = write_pseudo_labels(

@@ -96,10 +96,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--seed', help='of the training')
     parser.add_argument('--data', help='what it was trained on')
     parser.add_argument('--scores', help='what it reached, and on what')
+    parser.add_argument('--source', help='weights it was started from, with their licence')
+    parser.add_argument('--commit', help='of this repository, with which it was trained')
+    parser.add_argument('--purpose', help='what it is for')
     args = parser.parse_args(argv)
     with one_line_errors():
         count, size = shrink(args.config, args.checkpoint, args.out, args.half, args.leave_out,
-                             dict(seed=args.seed, data=args.data, scores=args.scores))
+                             dict(seed=args.seed, data=args.data, scores=args.scores, source=args.source,
+                                  commit=args.commit, purpose=args.purpose))
         print(f'wrote {args.out}: {count} tensors, {size / 1e6:.2f} MB')
 
 

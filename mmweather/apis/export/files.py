@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from ...errors import ConfigError, DataError, MissingToolboxError
 from ...utils.atomic import write_bytes
+from ...utils.text import one_line
 from .graphs import Graph, inference_graph
 from .operators import traceable
 
@@ -83,7 +84,7 @@ def _refused(graph: Graph) -> Iterator[None]:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         name = type(graph.module.model).__name__
-        raise DataError(f"{name} cannot be exported: {' '.join(str(cause).split())[:300]}") from error
+        raise DataError(f"{name} cannot be exported: {one_line(cause)[:300]}") from error
 
 
 def trace(graph: Graph, height: int | None = None, width: int | None = None, dynamic: bool = True) -> ExportedProgram:

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...inputs import THERMAL
+from ...methods import input_of
 from ...models.ops.contract import InferenceContract
 from ...models.ops.padding import padded_size
 
@@ -47,9 +49,8 @@ class Graph:
         size = [padded_size(side, self.multiple_of, self.minimum) for side in (height or 256, width or 320)]
         generator = torch.Generator().manual_seed(seed)
         images = {name: torch.rand(1, channels, *size, generator=generator) for name, channels in self.inputs.items()}
-        if 'thermal' in images:
-            images['thermal'] = 21800 + 3200 * images['thermal']
-        return tuple(images.values())
+        return tuple(21800 + 3200 * image if input_of(name).mode == 'counts' else image
+                     for name, image in images.items())
 
 
 class RestoringGraph(nn.Module):
@@ -193,7 +194,7 @@ def inference_graph(model: Any) -> Graph:
         seen = [part.channels for part in (model, model.data_preprocessor) if hasattr(part, 'channels')]
         # The thermal image is an input only where the network sees it.
         thermal = channels == 4 and all(part.stop == 4 for part in seen)
-        inputs = {'img': 3, 'thermal': 1} if thermal else {'img': 3}
+        inputs = {'img': 3, THERMAL.name: THERMAL.channels} if thermal else {'img': 3}
         return Graph(SegmentingGraph(model, thermal).eval(), 'segment', inputs, ('logits', ), 32, 32,
                      _classes(model, 'mmseg', model.decode_head.num_classes))
     raise ConfigError(f'{type(model).__name__} has no exportable inference path; give a restorer, a detector with '
@@ -218,10 +219,11 @@ def _sizes(model: nn.Module) -> tuple[int, int]:
 
 
 def _channels(model: nn.Module, names: tuple[str, ...]) -> dict[str, int]:
-    """Channels of each input; with radar, the network's first convolution tells how many bands are optical."""
-    channels = dict.fromkeys(names, 3)
+    """Channels of each input; of scenes, the network's first convolution gives how many bands are optical."""
+    channels = {name: input_of(name).channels for name in names}
     generator = getattr(model, 'generator', None)
-    if generator is not None and set(names) <= {'img', 'sar'}:
+    rasters = [name for name in names if name != 'img']
+    if generator is not None and 'img' in names and all(input_of(name).mode == 'bands' for name in rasters):
         total = next(layer.in_channels for layer in generator.modules() if isinstance(layer, nn.Conv2d))
-        channels = {'img': total - 2, 'sar': 2} if 'sar' in names else {'img': total}
-    return {name: channels[name] for name in names}
+        channels['img'] = total - sum(channels[name] for name in rasters)
+    return channels

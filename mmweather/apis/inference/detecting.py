@@ -21,11 +21,11 @@ from .loop import Images, Options
 from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
-from .restoring import side_by_side
+from .restoring import comparison
 
 
 class Detecting:
-    """Boxes from a detector of mmdet, and the restored picture where the detector restores.
+    """Boxes from a detector of mmdet, drawn on the given picture, and the restored one where the detector restores.
 
     Args:
         model: a detector.
@@ -74,7 +74,8 @@ class Detecting:
         if options.draw:
             top = max((found['label'] for found in detections), default=-1)
             palette = palette_of(self._colours, max(len(self.classes), top + 1))
-            drawn = draw_boxes(picture if restored is None else restored, detections, palette, masks)
+            # On what the user gave: there one sees what a box is about, also where the restored picture is poor.
+            drawn = draw_boxes(picture, detections, palette, masks)
         return Outcome('', picture, restored=restored, sample=sample, detections=detections, picture=drawn)
 
     def _boxes(self, found: Any, least: float, size: tuple[int, ...]) -> tuple[list[dict[str, Any]], np.ndarray | None]:
@@ -102,7 +103,7 @@ class Detecting:
     def write(self, outcome: Outcome, stem: Path, options: Options) -> list[Path]:
         """``<stem>.png`` with the boxes drawn, ``<stem>_restored.png``, ``<stem>_compare.png``, ``<stem>.json``."""
         pictures = {'': outcome.picture, '_restored': outcome.restored,
-                    '_compare': side_by_side(outcome) if options.compare else None}
+                    '_compare': comparison(outcome) if options.compare else None}
         files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
                  for ending, picture in pictures.items() if picture is not None]
         return [*files, write_json(self.target(stem), boxes_record(outcome))]

@@ -12,9 +12,10 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
-from ...engine.build_errors import config_errors
+from ...config.explain import config_errors
 from ...errors import ConfigError, DataError
 from ...registry import DATASETS
+from ...utils.config_file import innermost
 
 #: Steps for scoring alone: they cut out what a benchmark scores, or keep predictions in the size of the input.
 _SCORING = ('CropWindow', 'EvaluateAtThisSize')
@@ -28,9 +29,7 @@ def _name(step: Mapping[str, Any]) -> str:
 def _dataset(config: Config) -> Mapping[str, Any]:
     """The test data set's config, without wrappers; empty where there is none."""
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
-    return dataset
+    return next(innermost(dataset, 'pipeline'), {})
 
 
 def scope_of(config: Config, toolbox: str) -> str:

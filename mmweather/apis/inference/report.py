@@ -25,7 +25,7 @@ class Outcome:
         detections: for detectors, one dict a box with ``label`` (number), ``name``, ``score`` and ``box`` (x1, y1, x2,
             y2 in pixels of the picture), best first.
         labels: for segmentors, the class of each pixel, uint8 (H, W), or uint16 where there are more than 256 classes.
-        picture: boxes or masks drawn over the restored picture, or over the given one; uint8 (H, W, 3) RGB.
+        picture: boxes or masks drawn over the given picture; uint8 (H, W, 3) RGB.
         files: what was written.
         note: one line on how the input was taken, which a run prints once for each kind.
         note_kind: what the note is about.

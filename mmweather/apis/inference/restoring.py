@@ -10,8 +10,10 @@ from torch import nn
 from tqdm import tqdm
 
 from ...errors import ConfigError
+from ...methods import input_of
+from ...utils.arrays import side_by_side
 from ...utils.images import read_image, write_image
-from ..restore import as_array, bands_of, contract_of, read_mode, restore_batch
+from ..restore import as_array, bands_of, contract_of, restore_batch
 from .loop import Images, Options
 from .report import Outcome
 
@@ -37,10 +39,10 @@ class Restoring:
         """Read a picture.
 
         Raises:
-            ConfigError: the model restores scenes of other bands alone.
+            ConfigError: the model restores scenes of other bands alone, or takes what is no image.
         """
         self._check_bands()
-        return read_image(file, read_mode(name))
+        return read_image(file, input_of(name).image_mode)
 
     def take(self, name: str, array: np.ndarray) -> np.ndarray:
         """Check an array; see :meth:`read`."""
@@ -49,9 +51,10 @@ class Restoring:
 
     def _check_bands(self) -> None:
         bands = bands_of(self.model)
-        if bands != 3 or 'sar' in self.inputs:
+        rasters = [item.label.lower() for item in map(input_of, self.inputs) if item.mode == 'bands']
+        if bands != 3 or rasters:
             raise ConfigError(f"{type(self.model).__name__} restores satellite scenes of {bands} bands"
-                              f"{' with radar' if 'sar' in self.inputs else ''}, not pictures; give GeoTIFFs")
+                              f"{''.join(f' with {label}' for label in rasters)}, not pictures; give GeoTIFFs")
 
     def run(self, batch: Sequence[Images], options: Options) -> list[Outcome]:
         """Restore pictures of one size."""
@@ -69,13 +72,13 @@ class Restoring:
         """``<stem>.png``, and with ``compare`` ``<stem>_compare.png``."""
         files = []
         if options.compare:
-            files.append(write_image(stem.with_name(f'{stem.name}_compare.png'), side_by_side(outcome)))
+            files.append(write_image(stem.with_name(f'{stem.name}_compare.png'), comparison(outcome)))
         return [*files, write_image(self.target(stem), outcome.restored)]
 
 
-def side_by_side(outcome: Outcome) -> np.ndarray:
-    """The given picture (and what came with it), and the result at its right."""
-    return np.concatenate((outcome.image, *outcome.companions, outcome.shown), axis=1)
+def comparison(outcome: Outcome) -> np.ndarray:
+    """Return the given image (and its auxiliary inputs) with the result at its right."""
+    return side_by_side((outcome.image, *outcome.companions, outcome.shown))
 
 
 class _TileBar:

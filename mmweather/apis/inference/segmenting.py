@@ -13,6 +13,7 @@ from mmengine.config import Config
 from torch import nn
 
 from ...errors import DataError
+from ...utils.arrays import counts_to_grey
 from ...utils.atomic import write_bytes, write_json
 from ...utils.drawing import draw_labels, draw_legend, palette_of
 from ...utils.images import read_image, write_image
@@ -22,7 +23,7 @@ from .loop import Images, Options
 from .memory import check_step
 from .pipeline import Pipeline, classes_of
 from .report import Outcome
-from .restoring import side_by_side
+from .restoring import comparison
 from .thermal_scale import ThermalScale
 
 
@@ -126,9 +127,7 @@ class Segmenting:
         """A picture for people: thermal counts become grey, over the range that the model tells apart."""
         if name != 'thermal':
             return array
-        limits = self._scale.wanted or np.percentile(array, (0, 99.8))
-        grey = (array - limits[0]) / max(limits[1] - limits[0], 1e-6)
-        return np.repeat((grey.clip(0, 1) * 255).round().astype(np.uint8)[..., None], 3, axis=2)
+        return counts_to_grey(array, self._scale.wanted or tuple(np.percentile(array, (0, 99.8))))
 
     def target(self, stem: Path) -> Path:
         """The label map."""
@@ -139,7 +138,7 @@ class Segmenting:
 
         Beside them ``legend.png`` and ``legend.json`` say which number and colour is which class.
         """
-        pictures = {'': outcome.picture, '_compare': side_by_side(outcome) if options.compare else None}
+        pictures = {'': outcome.picture, '_compare': comparison(outcome) if options.compare else None}
         files = [write_image(stem.with_name(f'{stem.name}{ending}.png'), picture)
                  for ending, picture in pictures.items() if picture is not None]
         self._write_legend(stem)

@@ -12,16 +12,18 @@ import cv2
 import numpy as np
 
 from ...errors import ConfigError, DataError
+from ...methods import input_of
 from ...utils.atomic import write_json
 from ...utils.images import is_image_file
 from ...utils.runs import Record
+from ...utils.text import plural
 from ...utils.video import VideoWriter, is_video_file, open_video
 from ..restore import in_memory
 from ..restore_files import as_path, check_partners, find_partner
 from .detecting import boxes_record
 from .loop import Images, Options, Task, Work, work_through
 from .report import Outcome, Report
-from .restoring import side_by_side
+from .restoring import comparison
 
 _CAMERA = re.compile(r'camera:(\d+)')
 
@@ -74,7 +76,7 @@ def array_works(items: Sequence[Any], task: Task, model: str, partners: Mapping[
     for name, given in partners.items():
         columns[name] = list(given) if isinstance(given, (list, tuple)) else [given]
         if len(columns[name]) != len(items):
-            raise DataError(f"{len(columns[name])} '{name}' given for {len(items)} image(s); give as many")
+            raise DataError(f"{len(columns[name])} '{name}' given for {plural(len(items), 'image')}; give as many")
     works = []
     for index, item in enumerate(items):
         row = dict(item) if isinstance(item, Mapping) else {first: item}
@@ -150,8 +152,9 @@ class Video:
 
     def __init__(self, file: Path, stem: Path | None, task: Task, model: str, partners: Mapping[str, Any]) -> None:
         check_partners(task.inputs, model, partners)
-        if 'thermal' in task.inputs:
-            raise ConfigError(f'{model} takes thermal pictures with their counts, which videos do not keep')
+        for item in map(input_of, task.inputs):
+            if item.mode == 'counts':
+                raise ConfigError(f'{model} takes {item.name} images with their counts, which videos do not keep')
         self.file, self.stem, self.task = file, stem, task
         self.partners = {name: Path(folder) for name, folder in partners.items()}
         self.target = None if stem is None else stem.with_name(f'{stem.name}.mp4')
@@ -189,7 +192,7 @@ class Video:
                 if outcome.detections is not None:
                     boxes.append(boxes_record(outcome))
                 if writer is not None:
-                    writer.write(side_by_side(outcome) if options.compare else outcome.shown)
+                    writer.write(comparison(outcome) if options.compare else outcome.shown)
                 yield outcome
             if record is not None and self.target is not None:
                 record.begin(self.target, self.work.inputs)
@@ -211,7 +214,7 @@ class Video:
                 raise DataError(f"'{self.file}' and its partner differ in length: '{ended[0]}' ends after {number} "
                                 'frames')
             yield Work(f'{self.file.name}#{number}', _reader(self.task, {
-                name: _grey(frame) if name == 'ir' else frame for name, frame in row.items()}))
+                name: _grey(frame) if input_of(name).mode == 'grey3' else frame for name, frame in row.items()}))
             number += 1
 
 

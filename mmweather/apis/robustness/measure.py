@@ -16,14 +16,14 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from tqdm import tqdm
 
+from ...config.explain import config_errors
+from ...config.load import check_sections, load_config
 from ...datasets.leakage import refuse_leaking_config
-from ...engine.build_errors import config_errors
-from ...engine.config import check_sections, load_config
 from ...engine.runner import build_runner
 from ...errors import CheckpointError, ConfigError, MMWeatherError
 from ...utils.atomic import write_bytes, write_json
 from ...utils.files import read_json
-from ...utils.runs import claim
+from ...utils.runs import claim, stamp
 from ...weather.severity import WEATHERS
 from .table import CLEAN, Robustness
 
@@ -169,6 +169,21 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _data_digest(config: Config, out: Path) -> str:
+    """Of names, sizes and times of the test set's files; what the run itself writes is left out."""
+    digest = hashlib.sha256()
+    loaders = config.test_dataloader
+    for loader in loaders if isinstance(loaders, (list, tuple)) else [loaders]:
+        for one in innermost(loader.get('dataset') or {}):
+            root, prefix = Path(one.get('data_root') or ''), one.get('data_prefix') or {}
+            parts = [*(prefix.values() if isinstance(prefix, Mapping) else [prefix]), one.get('ann_file')]
+            for path in [root / part for part in parts if part and isinstance(part, str)] or [root]:
+                files = [file for file in sorted(path.rglob('*')) if out not in file.parents and not file.is_dir()
+                         ] if path.is_dir() else [path]
+                digest.update(repr(list(zip(map(str, files), stamp(*files), strict=True))).encode())
+    return digest.hexdigest()
+
+
 def _read_cell(path: Path) -> dict[str, float] | None:
     try:
         found = read_json(path)
@@ -207,7 +222,7 @@ def measure_robustness(config: str | Path,
 
     Each cell is the test of the config as ``tools/test.py`` runs it, with ``mmweather.AddFog`` and the like put behind
     the loading of the image.  ``out`` gets ``cells/<weather>-<severity>.json`` (a rerun measures what is missing),
-    ``robustness.csv`` and ``robustness.png``.
+    ``robustness.csv`` and ``robustness.png``.  Changed images or annotations need another folder.
 
     Args:
         config: a config file of mmdet, mmseg, mmagic or this package.
@@ -241,7 +256,8 @@ def measure_robustness(config: str | Path,
     with config_errors(plain):
         refuse_leaking_config(plain)
     claim(root, MANIFEST, {'version': VERSION, 'config': hashlib.sha256(plain.pretty_text.encode()).hexdigest(),
-                  'checkpoint': _digest(checkpoint), 'seed': seed, 'source': source},
+                  'checkpoint': _digest(checkpoint), 'seed': seed, 'source': source,
+                  'data': _data_digest(plain, root)},
           'choose another folder (--out)')
     results: dict[str, dict[str, float]] = {}
     hidden = None if progress is None else not progress

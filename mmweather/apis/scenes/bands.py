@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ...errors import ConfigError, DataError
+from ...utils.text import plural
 
 SENTINEL_2 = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12')
 """The bands of Sentinel-2 Level-1C in the order in which models take them."""
@@ -47,7 +48,7 @@ def choose_bands(where: str, bands: str | Sequence[int | str] | None, descriptio
         mend = f'choose {wanted} with --bands, such as --bands 4,3,2' if len(descriptions) > wanted == 3 else \
             'give a model for these bands, or choose with --bands' if len(descriptions) > wanted else \
             'stack all bands into one file' + (' (Level-1C; Level-2A lacks B10)' if wanted == 13 else '')
-        raise DataError(f"'{where}' has {len(descriptions)} band(s), the model takes {wanted}; {mend}")
+        raise DataError(f"'{where}' has {plural(len(descriptions), 'band')}, the model takes {wanted}; {mend}")
     if wanted == len(SENTINEL_2):
         names = [band_name(text) for text in descriptions]
         if any(name not in (None, right) for name, right in zip(names, SENTINEL_2, strict=True)):
@@ -83,7 +84,7 @@ def check_polarisations(where: str, descriptions: Sequence[str | None]) -> None:
         DataError: there are not two bands, or they are named otherwise.
     """
     if len(descriptions) != 2:
-        raise DataError(f"radar '{where}' has {len(descriptions)} band(s); two are needed, VV then VH in dB")
+        raise DataError(f"radar '{where}' has {plural(len(descriptions), 'band')}; two are needed, VV then VH in dB")
     found = [match[1].upper() if (match := _POLARISATION.search(text or '')) else None for text in descriptions]
     if any(name not in (None, right) for name, right in zip(found, ('VV', 'VH'), strict=True)):
         raise DataError(f"radar '{where}' has the bands {', '.join(name or '?' for name in found)}; write them as VV, "

@@ -30,9 +30,9 @@ from .journal import Journal, identity_of
 from .output import BLOCK, Part, check_space, check_target, disk_need, free_space, gigabytes
 from .scene import Piece, Scene, crs_name, import_rasterio, open_scene
 
-#: Side of the windows that ``tile='auto'`` makes, by the contract's word on tiling. Networks of approximate tiling are
-#: trained on patches of about this size, and what attention costs for a pixel grows with the window.
-AUTO_TILE = {'supported': 512, 'approximate': 256}
+#: Side of the windows that ``tile='auto'`` makes, by the contract's word on tiling. Networks that look at all of a
+#: window are trained on patches of about this size, and what attention costs for a pixel grows with the window.
+AUTO_TILE = {'supported': 512, 'shared': 256, 'approximate': 256}
 #: GDAL's cache of blocks in bytes, at least and at most.
 CACHE = (64 << 20, 1 << 30)
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ...errors import ConfigError, DataError
+from ...errors import ConfigError, DataError, MMWeatherError
 from ...utils.atomic import write_json
-from ...utils.files import printable
+from ...utils.config_file import innermost
 from ...utils.images import is_image_file, read_image
 from ...utils.rasters import Raster
-from ..leakage import innermost, leak_message, shared_by_loaders
+from ...utils.text import one_line, plural, printable
+from ..leakage import leak_message, shared_by_loaders
 from ..sen12mscr_layout import find_layout
 from .fog_set import CLEAN, FOGGY
 
@@ -131,7 +132,7 @@ class Report:
             counts[finding.kind] += 1
         for kind, count in sorted(counts.items()):
             lines.append(f'{count} x {kind}: {MENDS[kind]}')
-        total = f'{len(self.findings)} finding(s)' if self.findings else 'no findings'
+        total = plural(len(self.findings), 'finding') if self.findings else 'no findings'
         return '\n'.join([*lines, f'{self.checked} images checked, {total}'])
 
 
@@ -177,8 +178,7 @@ def _read_config(path: str | Path) -> Any:
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  a config is code and may fail in any way
-        reason = ' '.join(str(error).split())
-        raise ConfigError(f"config '{path}' cannot be read ({reason}); mend it or give another") from error
+        raise ConfigError(f"config '{path}' cannot be read ({one_line(error)}); fix it or pass another") from error
 
 
 def groups_of_config(path: str | Path) -> list[Group]:
@@ -187,31 +187,46 @@ def groups_of_config(path: str | Path) -> list[Group]:
     Raises:
         ConfigError: the config cannot be read or has no data set with folders.
     """
-    from ...registry import DATASETS
-    from ..paired import PairedImageDataset
-    from ..sen12mscr import SEN12MSCR
-    from .check_sentinel import sentinel_group
     config = _read_config(path)
     groups = []
     for name in ('train', 'val', 'test'):
         loader = config.get(f'{name}_dataloader') or {}
-        for one in innermost(loader.get('dataset') or {}):
-            root = Path(one.get('data_root') or '').absolute()
-            kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
-            flat = getattr(kind, 'FLAT_FOLDERS', False)
-            if isinstance(kind, type) and (issubclass(kind, PairedImageDataset) or flat):
-                dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
-                folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items()
-                           if key != 'ann'}
-                groups.append(Group(name, Path(dataset.data_root).absolute(), folders, dataset))
-            elif isinstance(kind, type) and issubclass(kind, SEN12MSCR):
-                groups.append(sentinel_group(name, DATASETS.build({**one, 'pipeline': [], 'lazy_init': True}).index()))
-            else:
-                groups += [Group(name, root, {key: root / folder})
-                           for key, folder in (one.get('data_prefix') or {}).items() if folder]
+        for one in _datasets(loader, f'{name}_dataloader'):
+            try:
+                groups += _groups_of_dataset(name, one)
+            except MMWeatherError:
+                raise
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ConfigError(f'{name}_dataloader.dataset: cannot be built ({one_line(error)})') from error
     if not groups:
         raise ConfigError(f"config '{path}' has no dataloader whose data set names folders; check a folder instead")
     return groups
+
+
+def _groups_of_dataset(name: str, one: Mapping[str, Any]) -> list[Group]:
+    """Groups of one data set of a loader."""
+    from ...registry import DATASETS
+    from ..paired import PairedImageDataset
+    from ..sen12mscr import SEN12MSCR
+    from .check_sentinel import sentinel_group
+    root = Path(one.get('data_root') or '').absolute()
+    kind = DATASETS.get(one['type']) if isinstance(one.get('type'), str) else one.get('type')
+    if isinstance(kind, type) and (issubclass(kind, PairedImageDataset) or getattr(kind, 'FLAT_FOLDERS', False)):
+        dataset = DATASETS.build({**one, 'pipeline': [], 'lazy_init': True})
+        folders = {key: Path(folder).absolute() for key, folder in dataset.data_prefix.items() if key != 'ann'}
+        return [Group(name, Path(dataset.data_root).absolute(), folders, dataset)]
+    if isinstance(kind, type) and issubclass(kind, SEN12MSCR):
+        return [sentinel_group(name, DATASETS.build({**one, 'pipeline': [], 'lazy_init': True}).index())]
+    return [Group(name, root, {key: root / folder})
+            for key, folder in (one.get('data_prefix') or {}).items() if folder]
+
+
+def _datasets(loader: Any, key: str) -> list[Mapping[str, Any]]:
+    dataset = loader.get('dataset') if isinstance(loader, Mapping) else loader
+    try:
+        return list(innermost(dataset or {}))
+    except AttributeError:
+        raise ConfigError(f'{key}.dataset: a data set is a dict with its type, got {str(dataset)[:60]!r}') from None
 
 
 def _list(group: Group) -> Iterator[Finding]:

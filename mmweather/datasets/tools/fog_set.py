@@ -22,6 +22,7 @@ from ...utils.atomic import write_bytes, write_json
 from ...utils.files import read_bytes, read_npy
 from ...utils.images import encode_image, image_size, open_picture, read_image
 from ...utils.runs import claim, map_jobs, map_threads, stamp
+from ...utils.text import plural, reason
 from ...utils.voc import VOCObject, format_voc
 from ...weather.fog import CENTRE_AIRLIGHT, CENTRE_BETA, METRES_AIRLIGHT, METRES_BETA, Fog, Range, add_fog
 
@@ -119,8 +120,7 @@ def read_depth(path: str | Path, scale: float | None = None) -> np.ndarray:
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001  decoders raise anything
-        reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
-        raise DataError(f"depth map '{path}' cannot be read ({reason}); copy it again") from error
+        raise DataError(f"depth map '{path}' cannot be read ({reason(error)}); copy it again") from error
     if levels.ndim != 2 or not levels.size or levels.dtype.kind not in 'uif':
         raise DataError(f"depth map '{path}' must have one channel of numbers, got {levels.dtype} {levels.shape}")
     whole = np.issubdtype(levels.dtype, np.integer)
@@ -222,8 +222,8 @@ def split_sources(sources: Sequence[Source], test_every: int = 5,
     rest = [source for source in ordered if source.stem not in chosen]
     train = [source for source in rest if source.digest not in seen]
     if not test or not train:
-        raise DataError(f'{len(sources)} image(s) give {len(train)} for training and {len(test)} for testing; each '
-                        'needs one at least')
+        raise DataError(f'{plural(len(sources), "image")} give {len(train)} for training and {len(test)} for testing; '
+                        'each needs one at least')
     return {'train': train, 'test': test}, [source.stem for source in rest if source.digest in seen]
 
 

@@ -10,17 +10,13 @@ from ...errors import DataError
 from ...utils.coco import Oddities, read_coco
 from ...utils.files import read_text
 from ...utils.images import is_image_file
+from ...utils.text import shorten
 from ...utils.voc import read_voc
 from .fog_set import Source
 
 _IMAGES = ('JPEGImages', 'images', 'Images', 'img')
-DIFFICULT = 'values of <difficult> other than 0 and 1 taken as 0'
+DIFFICULT = 'value', 'of <difficult> other than 0 and 1 taken as 0'
 _BOXES = ('Annotations', 'annotations', 'xml')
-
-
-def _some(names: list[str]) -> str:
-    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-    return ', '.join(sorted(names)[:5]) + more
 
 
 def _folder(root: Path, names: tuple[str, ...], what: str, option: str) -> Path:
@@ -47,7 +43,7 @@ def _voc(images: Path, boxes: Path, odd: Oddities) -> tuple[list[Source], list[s
     annotations = {path.stem: path for path in sorted(boxes.glob('*.xml')) if not path.name.startswith('.')}
     for path in annotations.values():
         for one in read_voc(path).odd:  # a broken file shall stop the run before it begins
-            odd.add(DIFFICULT, f'{path.name}, {one}')
+            odd.add(*DIFFICULT, f'{path.name}, {one}')
     sources = [Source(path.name, path, annotations[stem]) for stem, path in files.items() if stem in annotations]
     return sources, sorted(set(files) ^ set(annotations))
 
@@ -65,8 +61,8 @@ def _coco(images: Path, file: Path, odd: Oddities) -> tuple[list[Source], list[s
             missing.append(name)
     stems = [source.stem for source in sources]
     if len(set(stems)) != len(stems):
-        twice = [stem for stem in set(stems) if stems.count(stem) > 1]
-        raise DataError(f"'{file}' names several images {_some(twice)}; keep one file of each stem")
+        twice = {stem for stem in stems if stems.count(stem) > 1}
+        raise DataError(f"'{file}' names several images {shorten(twice)}; keep one file of each stem")
     return sources, missing
 
 
@@ -100,7 +96,7 @@ def find_sources(source: str | Path,
     if boxes.is_dir() and not any(boxes.glob('*.xml')):
         files = sorted(boxes.glob('*.json'))
         if len(files) != 1:
-            told = _some([path.name for path in files]) or 'nothing'
+            told = shorten(sorted(path.name for path in files)) or 'nothing'
             raise DataError(f"'{boxes}' holds no XML file and not one JSON file but {told}; give --annotations")
         boxes = files[0]
     folder = Path(images) if images else _folder(source, _IMAGES, 'images', '--images')

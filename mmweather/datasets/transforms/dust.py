@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,17 @@ from mmcv.transforms import BaseTransform
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.images import read_image
-from ...weather.dust import DEPTH_CODES, add_dust, decode_depth, draw_dust_air, ramp_depth, retinex
+from ...weather.dust import (
+    DEPTH_CODES,
+    DustRanges,
+    add_dust,
+    decode_depth,
+    draw_dust_air,
+    draw_wide_air,
+    ramp_depth,
+    retinex,
+)
+from .resizing import resize_picture
 from .weather import AddWeather
 
 
@@ -23,20 +33,22 @@ class LoadCleanAndDepth(BaseTransform):
     ``depth``, float32 (H, W) in [0, 1], 1 is far; ``ori_shape``, (H, W).
 
     Args:
-        code: how a picture shows depth: ``'jet'``, ``'gray'`` or ``'rgb24'`` (see
+        code: how a picture shows depth: ``'jet'``, ``'gray'``, ``'rgb24'`` or ``'distance'`` (see
             :func:`~mmweather.weather.dust.decode_depth`). The published code reads its jet pictures as ``'rgb24'``.
         stand_in: where a clean image comes without depth, take a ramp from far at the top to near at the bottom.
+        resize_depth: a depth picture of another size is resized to the image, for estimates at low resolution.
 
     Raises:
         ConfigError: an unknown code, or the data set gives no path.
         DataError: a file cannot be read, halves or sizes do not fit, or there is no depth.
     """
 
-    def __init__(self, code: str = 'jet', stand_in: bool = False) -> None:
+    def __init__(self, code: str = 'jet', stand_in: bool = False, resize_depth: bool = False) -> None:
         if code not in DEPTH_CODES:
             raise ConfigError(f'LoadCleanAndDepth: code must be one of {", ".join(DEPTH_CODES)}, got {code!r}')
         self.code = code
         self.stand_in = stand_in
+        self.resize_depth = resize_depth
 
     def transform(self, results: dict) -> dict:
         """Read one sample."""
@@ -63,9 +75,12 @@ class LoadCleanAndDepth(BaseTransform):
             return image, None
         if 'depth_path' in results:
             picture = read_image(results['depth_path'])
+            if self.resize_depth:
+                picture = resize_picture(picture, height, width)
             if picture.shape != image.shape:
                 raise DataError(f"'{path}' is {width}x{height} but its depth '{results['depth_path']}' is "
-                                f'{picture.shape[1]}x{picture.shape[0]} (width x height); bring them to one size')
+                                f'{picture.shape[1]}x{picture.shape[0]} (width x height); bring them to one size, or '
+                                'set resize_depth=True in LoadCleanAndDepth')
             return image, picture
         if not self.stand_in:
             raise DataError(f"'{path}' has no depth: name its folder in data_prefix (depth='...'), or set "
@@ -85,13 +100,15 @@ class AddDust(AddWeather):
     global state, which ``mmweather.SeededDataset`` seeds for each sample.
 
     With ``severity``, a dust storm as :class:`~mmweather.datasets.transforms.weather.AddWeather` says; the first three
-    arguments below are then not used.
+    arguments below and ``wide`` are then not used.
 
     Args:
         haze: probability of grey haze in place of sand.
         nearest: depth of the nearest point.
         published_truncate: cut fractions of grey levels off, as the published code does, in place of rounding.
         severity: None, or see :class:`~mmweather.datasets.transforms.weather.AddWeather`.
+        wide: draw air from :class:`~mmweather.weather.dust.DustRanges` (True, or a dict of other limits) in place of
+            the published ranges; ``haze`` and ``nearest`` are then those of the ranges.
         **options: the other arguments of :class:`~mmweather.datasets.transforms.weather.AddWeather`, with ``severity``
             only.
 
@@ -102,7 +119,8 @@ class AddDust(AddWeather):
     weather = 'dust'
 
     def __init__(self, haze: float = 0.3, nearest: float = 1.0, published_truncate: bool = False,
-                 severity: int | Sequence[int] | None = None, **options: Any) -> None:
+                 severity: int | Sequence[int] | None = None, wide: bool | Mapping[str, Any] = False,
+                 **options: Any) -> None:
         if not 0 <= haze <= 1 or nearest < 0:
             raise ConfigError(f'AddDust: haze must lie in [0, 1] and nearest not be negative, got {haze} and {nearest}')
         if severity is None and options:
@@ -112,6 +130,14 @@ class AddDust(AddWeather):
         self.haze = haze
         self.nearest = nearest
         self.published_truncate = published_truncate
+        self.ranges = self._ranges(wide)
+
+    @staticmethod
+    def _ranges(wide: bool | Mapping[str, Any]) -> DustRanges | None:
+        try:
+            return DustRanges(**wide) if isinstance(wide, Mapping) else DustRanges() if wide else None
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f'AddDust: wide cannot be used ({error}); see DustRanges') from None
 
     def transform(self, results: dict) -> dict:
         """Add dust to one sample."""
@@ -120,8 +146,9 @@ class AddDust(AddWeather):
         for key in ('gt', 'depth'):
             if key not in results:
                 raise ConfigError(f"AddDust: the sample has no '{key}'; put mmweather.LoadCleanAndDepth before it, or "
-                                  'give severity to lay dust on any image')
-        air = draw_dust_air(np.random, self.haze)  # type: ignore[arg-type]
+                                  'give severity to add dust to any image')
+        air = (draw_dust_air(np.random, self.haze) if self.ranges is None  # type: ignore[arg-type]
+               else draw_wide_air(np.random, self.ranges))  # type: ignore[arg-type]
         results['img'] = add_dust(results['gt'], results['depth'], air, self.nearest, self.published_truncate)
         return results
 

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes, get_box_tensor
 from ...errors import ConfigError
 from ...registry import TRANSFORMS
 from .letterbox import FILL, JitterDraws, Placement, letterbox
-from .paired import _pair
+from .paired import size_pair
 from .paired_det import CLEAN, companions
 
 
@@ -21,7 +21,7 @@ class _OnCanvas(BaseTransform):
     """What the two share: one placement for images and boxes."""
 
     def __init__(self, size: int | Sequence[int], keys: Sequence[str], published_integer_boxes: bool) -> None:
-        self.size = _pair(size, type(self).__name__)
+        self.size = size_pair(size, type(self).__name__)
         self.keys = (keys, ) if isinstance(keys, str) else tuple(keys)
         self.published_integer_boxes = published_integer_boxes
 
@@ -65,7 +65,7 @@ class PublishedFogAugment(_OnCanvas):
         keys: companions.
         jitter: proportions change by ``(1 +- jitter) / (1 +- jitter)``.
         scales: least and greatest length of the longer side relative to the canvas.
-        hsv: greatest relative change of hue, saturation and value.
+        hsv: greatest relative change of hue, saturation and value; None leaves the colours as they are.
         published_integer_boxes: cut box coordinates to whole pixels before flip and clipping.
 
     Raises:
@@ -78,12 +78,12 @@ class PublishedFogAugment(_OnCanvas):
                  keys: Sequence[str] = CLEAN,
                  jitter: float = 0.3,
                  scales: Sequence[float] = (0.25, 2.0),
-                 hsv: Sequence[float] = (0.1, 0.7, 0.4),
+                 hsv: Sequence[float] | None = (0.1, 0.7, 0.4),
                  published_integer_boxes: bool = False) -> None:
         super().__init__(size, keys, published_integer_boxes)
         self.jitter = jitter
         self.scales = (scales[0], scales[1])
-        self.hsv = (hsv[0], hsv[1], hsv[2])
+        self.hsv = None if hsv is None else (hsv[0], hsv[1], hsv[2])
 
     def transform(self, results: dict) -> dict:
         """Move and recolour one sample."""
@@ -93,7 +93,8 @@ class PublishedFogAugment(_OnCanvas):
         placement = draws.placement(size, self.size, self.jitter, self.scales)
         self._place_boxes(results, placement)
         for key in keys:
-            rgb = draws.recolour(placement.image(np.ascontiguousarray(results[key][..., ::-1])), self.hsv)
+            rgb = placement.image(np.ascontiguousarray(results[key][..., ::-1]))
+            rgb = rgb if self.hsv is None else draws.recolour(rgb, self.hsv)
             results[key] = np.ascontiguousarray(rgb[..., ::-1])
         results['img_shape'] = results['img'].shape[:2]
         results['scale_factor'] = (placement.size[1] / size[1], placement.size[0] / size[0])

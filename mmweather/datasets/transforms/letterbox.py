@@ -6,17 +6,12 @@ Pillow's bicubic filter is used, which averages when it shrinks; OpenCV's does n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
-from ...errors import DataError
-
 FILL = 128
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -139,41 +134,3 @@ class JitterDraws:
         table = levels.clip(0, 255).astype(np.uint8)
         hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table[None])
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def jitter_together(images: Sequence[np.ndarray], boxes: np.ndarray, canvas: tuple[int, int], draws: JitterDraws,
-                    truncate: bool = False) -> tuple[list[np.ndarray], np.ndarray]:
-    """Move and recolour all images of a sample, and its boxes, by the same draws.
-
-    Args:
-        images: (H, W, 3) uint8 RGB of one size, for example foggy and clear.
-        boxes: (N, 5), x1, y1, x2, y2, class.
-        canvas: height and width of the result.
-        draws: the random numbers.
-        truncate: see :meth:`Placement.boxes`.
-
-    Returns:
-        The images, each of the size of the canvas, and boxes (K, 5).
-
-    Raises:
-        DataError: the images differ in size.
-    """
-    sizes = {image.shape[:2] for image in images}
-    if len(sizes) != 1:
-        raise DataError(f'jitter_together: the images of a sample differ in size ({sorted(sizes)}, height and width); '
-                        'bring them to one size')
-    size = sizes.pop()
-    placement = draws.placement(size, canvas)
-    return ([draws.recolour(placement.image(image)) for image in images], placement.boxes(boxes, size, truncate))
-
-
-def normalise(image: np.ndarray, mean: Sequence[float] = IMAGENET_MEAN,
-              std: Sequence[float] = IMAGENET_STD) -> np.ndarray:
-    """uint8 RGB (H, W, 3) to float32, ImageNet's mean and deviation taken off."""
-    return (image.astype(np.float32) / 255 - np.array(mean, np.float32)) / np.array(std, np.float32)
-
-
-def denormalise(image: np.ndarray, mean: Sequence[float] = IMAGENET_MEAN,
-                std: Sequence[float] = IMAGENET_STD) -> np.ndarray:
-    """Inverse of :func:`normalise`: float32 in [0, 1], clipped; how a restored image is made visible."""
-    return (image * np.array(std, np.float32) + np.array(mean, np.float32)).clip(0, 1)

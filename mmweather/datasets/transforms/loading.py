@@ -11,10 +11,9 @@ from mmcv.transforms import BaseTransform
 from tqdm import tqdm
 
 from ...errors import ConfigError, DataError
+from ...methods import input_of
 from ...registry import TRANSFORMS
 from ...utils.images import read_image
-
-_DEFAULT_MODES = {'ir': 'grey3', 'mask': 'grey'}
 
 
 def _read_grey(path: str) -> np.ndarray:
@@ -36,10 +35,10 @@ class LoadImages(BaseTransform):
     Args:
         keys: which images to read.
         modes: ``{key: 'rgb' | 'grey3' | 'grey'}`` (see :func:`mmweather.utils.images.read_image`; ``'grey'`` is one
-            channel); unless told, ``ir`` is ``'grey3'``, ``mask`` is ``'grey'`` and everything else ``'rgb'``.
+            channel). By default ``mask`` is ``'grey'`` and the rest as their :class:`~mmweather.inputs.Input` says.
         same_size: raise where sizes differ.
         cache: keep decoded images in memory.
-        cache_limit_mb: stop adding to the cache beyond so many MiB; later images are decoded each time.
+        cache_limit_mb: stop adding to the cache beyond this number of MiB; later images are decoded each time.
 
     Raises:
         DataError: a file cannot be read, or two sizes differ.
@@ -53,13 +52,14 @@ class LoadImages(BaseTransform):
                  cache: bool = False,
                  cache_limit_mb: int = 4096) -> None:
         self.keys = tuple(keys)
-        self.modes = {key: _DEFAULT_MODES.get(key, 'rgb') for key in self.keys}
-        for key, mode in (modes or {}).items():
+        given = dict(modes or {})
+        self.modes = {key: given.get(key) or ('grey' if key == 'mask' else input_of(key).image_mode)
+                      for key in self.keys}
+        for key, mode in given.items():
             if key not in self.modes:
                 raise ConfigError(f"LoadImages: modes names '{key}', which is not in keys {self.keys}")
             if mode not in ('rgb', 'grey3', 'grey'):
                 raise ConfigError(f"LoadImages: mode of '{key}' must be 'rgb', 'grey3' or 'grey', got {mode!r}")
-            self.modes[key] = mode
         self.same_size = same_size
         self.cache = cache
         self.cache_limit_mb = cache_limit_mb

@@ -22,7 +22,8 @@ class PackPairedDetInputs(PackDetInputs):
     Args:
         keys: companions.
         meta_keys: of ``mmdet.PackDetInputs``; by default also ``<key>_path``, ``pad_param`` (see
-            :class:`~mmweather.datasets.transforms.fog_augment.Letterbox`) and ``instances``, the truth that
+            :class:`~mmweather.datasets.transforms.fog_augment.Letterbox`), ``unlabelled_labels`` (see
+            :class:`~mmweather.datasets.partly_labelled.PartlyLabelledCoco`) and ``instances``, the truth that
             ``mmdet.CocoMetric`` takes where it has no COCO file.
 
     Raises:
@@ -30,7 +31,7 @@ class PackPairedDetInputs(PackDetInputs):
     """
 
     META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'pad_param',
-            'instances')
+            'instances', 'unlabelled_labels')
 
     def __init__(self, keys: Sequence[str] = CLEAN, meta_keys: Sequence[str] | None = None) -> None:
         self.keys = (keys, ) if isinstance(keys, str) else tuple(keys)

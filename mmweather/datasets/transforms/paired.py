@@ -15,7 +15,7 @@ from ...registry import TRANSFORMS
 from .resizing import resize_mask, resize_picture
 
 
-def _pair(size: int | Sequence[int], owner: str) -> tuple[int, int]:
+def size_pair(size: int | Sequence[int], owner: str) -> tuple[int, int]:
     pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
     if len(pair) != 2 or any(not isinstance(side, (int, np.integer)) or side < 1 for side in pair):
         raise ConfigError(f'{owner}: size must be a positive integer or (height, width), got {size!r}')
@@ -95,7 +95,7 @@ class PairedResize(BaseTransform):
                  masks: Sequence[str] = ('mask', ),
                  published_masks: bool = False) -> None:
         self.keys = tuple(keys)
-        self.size = _pair(size, 'PairedResize')
+        self.size = size_pair(size, 'PairedResize')
         self.masks = tuple(masks)
         self.published_masks = published_masks
 
@@ -131,7 +131,7 @@ class PairedPad(BaseTransform):
 
     def __init__(self, keys: Sequence[str] = ('img', 'gt'), size: int | Sequence[int] = 64) -> None:
         self.keys = tuple(keys)
-        self.size = _pair(size, 'PairedPad')
+        self.size = size_pair(size, 'PairedPad')
 
     def transform(self, results: dict) -> dict:
         """Pad one sample."""
@@ -164,7 +164,7 @@ class PairedCrop(BaseTransform):
                  size: int | Sequence[int] = 64,
                  random: bool = True) -> None:
         self.keys = tuple(keys)
-        self.size = _pair(size, 'PairedCrop')
+        self.size = size_pair(size, 'PairedCrop')
         self.random = random
 
     def transform(self, results: dict) -> dict:

@@ -66,10 +66,10 @@ class LoadDetImage(BaseTransform):
         """Read one image."""
         path = results['img_path']
         image = _read_bgr(path)
-        told = results.get('height'), results.get('width')
-        if None not in told and tuple(told) != image.shape[:2]:
-            raise DataError(f"'{path}' is {_shown(image.shape)}, but its annotation is for {told[1]}x{told[0]} (width "
-                            'x height): the boxes would not fit; mend the annotation or the image')
+        given = results.get('height'), results.get('width')
+        if None not in given and tuple(given) != image.shape[:2]:
+            raise DataError(f"'{path}' is {_shown(image.shape)}, but its annotation is for {given[1]}x{given[0]} "
+                            '(width x height): the boxes would not fit; fix the annotation or the image')
         results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
@@ -122,7 +122,7 @@ class LoadCleanImage(BaseTransform):
             return None
         path, parts = Path(results['img_path']), list(Path(results['img_path']).parts)
         if self.folders[0] not in parts[:-1]:
-            raise ConfigError(f"LoadCleanImage: '{path}' lies in no folder '{self.folders[0]}'; mend folders")
+            raise ConfigError(f"LoadCleanImage: '{path}' lies in no folder '{self.folders[0]}'; fix folders")
         place = len(parts) - 2 - parts[-2::-1].index(self.folders[0])
         parts[place] = self.folders[1]
         wanted = Path(*parts)

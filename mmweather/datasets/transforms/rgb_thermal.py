@@ -13,6 +13,7 @@ from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.files import read_npy
 from ...utils.images import open_picture, read_image
+from ...utils.text import reason
 from ...utils.thermal import DEPTHS, read_thermal
 
 
@@ -111,7 +112,7 @@ class LoadLabelMap(BaseTransform):
             if strange:
                 listed = sorted(mapping)
                 raise DataError(f"label map '{path}' holds {', '.join(map(str, strange[:5]))}, which the data set does "
-                                f'not list (ids {listed[0]} to {listed[-1]}); mend the labels or the list (datasets/'
+                                f'not list (ids {listed[0]} to {listed[-1]}); fix the labels or the list (datasets/'
                                 'label_maps.py)')
             table = np.zeros(int(max(mapping)) + 1, np.uint8)
             for old, new in mapping.items():
@@ -142,8 +143,7 @@ class LoadLabelMap(BaseTransform):
         except FileNotFoundError:
             raise DataError(f"no such label map: '{path}'; check the path") from None
         except Exception as error:  # noqa: BLE001  decoders raise many kinds
-            reason = getattr(error, 'strerror', None) or ' '.join(str(error).split()) or type(error).__name__
-            raise DataError(f"label map '{path}' cannot be read ({reason}); copy it again") from error
+            raise DataError(f"label map '{path}' cannot be read ({reason(error)}); copy it again") from error
         if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
             label = label[0] if label.shape[0] == 1 else label[..., 0]
         whole = label.dtype.kind in 'iub' or (
@@ -222,7 +222,7 @@ class DropModality(BaseTransform):
     Args:
         prob: probability of blanking anything; which of the two is even.
         height: least and greatest height of the rectangle in pixels.
-        width: likewise.
+        width: see above.
         neutral: what is written, which is 0 after the preprocessor's scaling.
     """
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ...errors import ConfigError, DataError
 from ...registry import TRANSFORMS
 from ...utils.rasters import Raster, read_raster
+from ...utils.text import plural
 from .sentinel import CLOUD_THRESHOLD, VH_FLOOR, cloud_shadow_mask, fill_missing, scale_optical, scale_radar
 
 L1C = ('B1', 'B2', 'B3', 'B4', 'B5', 'B6', 'B7', 'B8', 'B8A', 'B9', 'B10', 'B11', 'B12')
@@ -41,16 +42,16 @@ def check_bands(raster: Raster, bands: Sequence[str], path: str | Path) -> None:
     """Compare number and, where the file describes its bands, order.
 
     Raises:
-        DataError: they differ; the message names the file and the mend.
+        DataError: they differ; the message names the file and the fix.
     """
     count = raster.pixels.shape[-1]
     if count != len(bands):
-        mend = f'give the bands {", ".join(bands)}'
+        fix = f'give the bands {", ".join(bands)}'
         if tuple(bands) == L1C and count == len(L2A):
-            mend = "if it is Level-2A, which has no B10, set bands='l2a' in mmweather.LoadSentinel"
+            fix = "if it is Level-2A, which has no B10, set bands='l2a' in mmweather.LoadSentinel"
         elif tuple(bands) == L2A and count == len(L1C):
-            mend = "if it is Level-1C, set bands='l1c' in mmweather.LoadSentinel"
-        raise DataError(f"'{path}' has {count} band(s) instead of {len(bands)}; {mend}")
+            fix = "if it is Level-1C, set bands='l1c' in mmweather.LoadSentinel"
+        raise DataError(f"'{path}' has {plural(count, 'band')} instead of {len(bands)}; {fix}")
     named = [_plain(text) if text else None for text in raster.descriptions]
     if None not in named and named != list(bands):
         raise DataError(f"'{path}' has its bands in the order {', '.join(map(str, named))} instead of "
@@ -142,7 +143,7 @@ class LoadSentinel(BaseTransform):
         max_missing: largest share of values without data; they are filled with the mean of the image's others.
         check_grid: compare coordinate systems and places.
         cache: keep what was read in memory.
-        cache_limit_mb: stop adding to the cache beyond so many MiB.
+        cache_limit_mb: stop adding to the cache beyond this number of MiB.
 
     Raises:
         DataError: a file cannot be read, has other bands, lacks data, or does not fit the others.

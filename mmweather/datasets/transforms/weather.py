@@ -16,7 +16,7 @@ COLOR_ORDERS = ('bgr', 'rgb')
 
 
 class AddWeather(BaseTransform):
-    """Lay one weather on the image of a sample; sizes, boxes, masks and labels stay as they are.
+    """Apply one weather to the image of a sample; sizes, boxes, masks and labels stay as they are.
 
     The physics and what a severity means are those of :func:`mmweather.weather.apply_weather`.  Put it behind the
     loading, before anything that normalises.  The image is uint8, or floating in [0, 255] as ``to_float32=True`` loads
@@ -80,7 +80,7 @@ class AddWeather(BaseTransform):
         self.depth_key = depth_key
 
     def transform(self, results: dict) -> dict:
-        """Lay weather on one sample."""
+        """Apply weather to one sample."""
         name = type(self).__name__
         for key in filter(None, (self.source, self.depth_key)):
             if results.get(key) is None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError, NonFiniteLossError
 from ...registry import HOOKS
-from ...utils.finite import checkpoint_faults, float_tensors, infinite_by_design, largest, norms, not_finite, some
+from ...utils.finite import checkpoint_faults, float_tensors, infinite_by_design, largest, norms, not_finite
+from ...utils.text import shorten
 from ..non_finite_report import Finding, check_batches, describe, find_files
 
 # GradScaler halves its factor at each skipped step; after so many the factor is far below 1, and no overflow is left.
@@ -146,7 +147,7 @@ class NonFiniteLossHook(Hook):
             return
         source = getattr(self._runner, '_load_from', None)
         what = 'weights' if weights + buffers else 'optimizer states'
-        found = f'{what} that are not finite ({some(weights + buffers + state)})'
+        found = f'{what} that are not finite ({shorten(weights + buffers + state)})'
         if source and getattr(self._runner, '_has_loaded', True):
             raise CheckpointError(f"'{source}' gives {found}; give another checkpoint")
         raise CheckpointError(f'the model starts with {found}, without a checkpoint (load_from); look at the files '
@@ -180,7 +181,7 @@ class NonFiniteLossHook(Hook):
         good = f"; the last one that was saved is '{last}'" if last else ''
         now = f', now {", ".join(f"{rate:g}" for rate in rates[:3])}' if rates else ''
         raise NonFiniteLossError(
-            f'no checkpoint is saved at iteration {self.iteration}: not finite are {some(faults)}{good}; lower the '
+            f'no checkpoint is saved at iteration {self.iteration}: not finite are {shorten(faults)}{good}; lower the '
             f'learning rate (optim_wrapper.optimizer.lr{now}) and continue from the last good checkpoint (--resume)')
 
     # The refused step -------------------------------------------------------------------------------------------

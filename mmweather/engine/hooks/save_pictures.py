@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,14 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 
+from mmweather.utils.arrays import side_by_side, to_uint8
+
 from ...errors import ConfigError
 from ...registry import HOOKS
 from ...utils.images import write_image
 
-_GAP = 4
+GAP = 4
+"""Width of the white gap between two images, in pixels."""
 _BRIGHTER = 3
 
 
@@ -35,19 +37,8 @@ def to_picture(image: torch.Tensor | np.ndarray) -> np.ndarray:
         array = array[[3, 2, 1]] * _BRIGHTER
     if array.ndim != 3 or array.shape[0] not in (1, 3):
         raise ValueError(f'a picture must be (3, H, W), (1, H, W) or 12 or 13 bands, got {tuple(array.shape)}')
-    array = np.nan_to_num(array, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
+    array = to_uint8(np.nan_to_num(array, nan=0, posinf=255, neginf=0), 255)
     return np.ascontiguousarray(np.broadcast_to(array.transpose(1, 2, 0), (*array.shape[1:], 3)))
-
-
-def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """uint8 (H, W, 3) pictures in a row, tops aligned, with a white gap; shorter ones are filled with white."""
-    height = max(picture.shape[0] for picture in pictures)
-    row = []
-    for picture in pictures:
-        filled = np.full((height, picture.shape[1] + _GAP, 3), 255, np.uint8)
-        filled[:picture.shape[0], :picture.shape[1]] = picture
-        row.append(filled)
-    return np.concatenate(row, axis=1)[:, :-_GAP]
 
 
 @HOOKS.register_module()
@@ -111,12 +102,12 @@ class SavePicturesHook(Hook):
                 continue
             steps = [_field(_field(sample, 'output'), name) for name in ('clean', 'fused')]
             parts = [_field(sample, 'input'), *steps, prediction, _field(sample, 'gt_img'), _field(sample, 'ir')]
-            picture = side_by_side([to_picture(part) for part in parts if part is not None])
+            picture = side_by_side([to_picture(part) for part in parts if part is not None], GAP)
             folder = Path(self.out_dir or Path(runner.work_dir) / 'pictures') / str(_iteration(runner))
-            write_image(folder / f'{_key(sample, self._saved)}.png', picture)
+            write_image(folder / f'{sample_key(sample, self._saved)}.png', picture)
             self._saved += 1
             if self.show:
-                _open_window(picture, self.wait_time)
+                open_window(picture, self.wait_time)
 
 
 def _field(sample: Any, name: str) -> Any:
@@ -129,7 +120,7 @@ def _iteration(runner: Any) -> int:
     return getattr(getattr(runner, '_train_loop', None), 'iter', 0)
 
 
-def _key(sample: Any, count: int) -> str:
+def sample_key(sample: Any, count: int) -> str:
     key = _field(sample, 'sample_key')
     if key is None:
         path = _field(sample, 'img_path')
@@ -138,7 +129,7 @@ def _key(sample: Any, count: int) -> str:
     return re.sub(r'[^\w.+=@-]+', '_', str(key)).lstrip('.') or f'{count:06d}'
 
 
-def _open_window(picture: np.ndarray, wait_time: float) -> None:
+def open_window(picture: np.ndarray, wait_time: float) -> None:
     import cv2
     try:
         cv2.imshow('input | output | target | infrared', picture[..., ::-1])

@@ -12,11 +12,13 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from mmweather.utils.arrays import counts_to_grey, side_by_side, to_uint8
+
 from ...errors import ConfigError
 from ...registry import HOOKS
 from ...utils.drawing import draw_labels
 from ...utils.images import write_image
-from .save_pictures import _key, _open_window, side_by_side
+from .save_pictures import GAP, open_window, sample_key
 
 
 def overlay(picture: np.ndarray, classes: np.ndarray, palette: Sequence[Sequence[int]], alpha: float = 0.5,
@@ -56,12 +58,10 @@ def visible_and_thermal(image: torch.Tensor, thermal_range: Sequence[float] | No
     array = image.detach().cpu().float().numpy().transpose(1, 2, 0)
     pictures = []
     if array.shape[2] >= 3:
-        pictures.append(array[..., :3] if array.shape[2] == 4 else array[..., ::-1])
+        pictures.append(to_uint8(array[..., :3] if array.shape[2] == 4 else array[..., ::-1], 255))
     if array.shape[2] in (1, 4):
-        counts = array[..., -1:]
-        low, high = thermal_range or (counts.min(), counts.max())
-        pictures.append(np.repeat((counts - low) * (255 / max(high - low, 1e-6)), 3, 2))
-    return [np.ascontiguousarray(picture.clip(0, 255).round().astype(np.uint8)) for picture in pictures]
+        pictures.append(counts_to_grey(array[..., -1], thermal_range))
+    return [np.ascontiguousarray(picture) for picture in pictures]
 
 
 @HOOKS.register_module()
@@ -116,7 +116,7 @@ class SegPicturesHook(Hook):
         if 'gt_sem_seg' in sample:
             label = sample.gt_sem_seg.data.squeeze(0).cpu().numpy().astype(np.uint8)
             labels.append(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST))
-        return side_by_side([*parts, *(overlay(parts[0], label, palette, self.alpha) for label in labels)])
+        return side_by_side([*parts, *(overlay(parts[0], label, palette, self.alpha) for label in labels)], GAP)
 
     def before_test_epoch(self, runner: Any) -> None:
         """Count from zero."""
@@ -132,7 +132,7 @@ class SegPicturesHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             picture = self.picture(image, sample, palette, thermal_range)
             if self.test_out_dir is not None:
-                write_image(Path(self.test_out_dir) / f'{_key(sample, self._count)}.png', picture)
+                write_image(Path(self.test_out_dir) / f'{sample_key(sample, self._count)}.png', picture)
             self._count += 1
             if self.show:
-                _open_window(picture, self.wait_time)
+                open_window(picture, self.wait_time)

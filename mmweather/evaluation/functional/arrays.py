@@ -17,7 +17,7 @@ def check_image(image: np.ndarray, name: str, channels: tuple[int, ...] = (3, ))
 
     Args:
         image: (H, W, C), or (H, W) where 1 is among ``channels``; uint8 or float, values in [0, 255].
-        name: how to call it in the error.
+        name: name used in the error message.
         channels: allowed numbers of channels.
 
     Returns:

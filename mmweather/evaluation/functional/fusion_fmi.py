@@ -6,7 +6,7 @@ positions (column by column).  Their joint density is modelled as a mixture of t
 Frechet bound (upper for positive, lower for negative correlation) whose weight is the correlation of the densities
 over the correlation of the bound.  FMI is the mean of 2 I(A, F) / (H(A) + H(F)) over windows and both sources.
 
-The nine-by-nine joint density is never laid out: the Frechet bound has mass on a staircase of at most 17 cells,
+The nine-by-nine joint density is never built: the Frechet bound has mass on a staircase of at most 17 cells,
 and the entropy of the rest follows from the marginal entropies.
 """
 

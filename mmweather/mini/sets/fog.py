@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ...datasets.tools.fog_set import FOGGY, is_written, write_pair
+from ...utils.arrays import to_uint8
 from ...utils.images import encode_image
 from ...utils.voc import VOCObject, format_voc
 from ...weather.fog import METRES_AIRLIGHT, METRES_BETA, Fog, add_fog
@@ -38,7 +39,7 @@ def foggy_street(seed: int, split: str, index: int,
     foggy = add_fog(scene.visible, Fog.draw(rng, METRES_BETA, METRES_AIRLIGHT), scene.depth)
     boxes = [VOCObject(BOX_CLASSES[label], (x1, y1, x2, y2))
              for (x1, y1, x2, y2), label in zip(scene.boxes.tolist(), scene.box_labels, strict=True)]
-    return np.round(np.clip(scene.visible, 0, 1) * 255).astype(np.uint8), foggy, boxes
+    return to_uint8(scene.visible), foggy, boxes
 
 
 def write_foggy_street(job: Job) -> None:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ...utils.arrays import to_uint8
 from ...utils.atomic import write_bytes
 from ...utils.images import encode_image
 from ..scene import LABELS, draw_scene
@@ -45,7 +46,7 @@ def frame(seed: int, split: str, index: int, size: tuple[int, int]) -> dict[str,
     margin = max(1, round(_UNSEEN * size[1]))
     counts[:, :margin] = counts[:, -margin:] = 0
     ids = np.array([LABEL_IDS[name] for name in LABELS], np.uint8)
-    return {'rgb': np.round(np.clip(scene.visible, 0, 1) * 255).astype(np.uint8),
+    return {'rgb': to_uint8(scene.visible),
             'thermal': np.round(counts).astype(np.uint16), 'label': ids[scene.labels]}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ...utils.arrays import to_uint8
 from ...utils.atomic import write_bytes
 from ...utils.images import encode_image
 from ...weather.dust import DustAir, add_dust
@@ -34,7 +35,7 @@ def relative_depth(metres: np.ndarray) -> np.ndarray:
 
 def jet_depth(depth: np.ndarray) -> np.ndarray:
     """Depth in [0, 1] as a picture in the jet palette, uint8 (H, W, 3) RGB; near is red."""
-    near = np.rint((1 - depth) * 255).astype(np.uint8)
+    near = to_uint8(1 - depth)
     return cv2.applyColorMap(near, cv2.COLORMAP_JET)[..., ::-1]
 
 
@@ -42,7 +43,7 @@ def clean_pair(seed: int, index: int) -> np.ndarray:
     """A clean street and its depth side by side, uint8 (256, 512, 3) RGB."""
     rng = _generator(seed, 'sand-dust', 'clean', index)
     scene = draw_scene(SIDE, SIDE, rng)
-    clean = np.rint(np.clip(scene.visible, 0, 1) * 255).astype(np.uint8)
+    clean = to_uint8(scene.visible)
     return np.concatenate([clean, jet_depth(relative_depth(scene.depth))], axis=1)
 
 
@@ -68,8 +69,8 @@ def dusty_photo(seed: int, split: str, index: int, size: tuple[int, int]) -> dic
     depth = relative_depth(scene.depth) * _DUST_SCALE * np.clip(1 + 0.15 * clouds, 0.4, 1.8)
     dusty = add_dust(np.clip(scene.visible, 0, 1), depth, air, nearest=rng.uniform(0.1, 0.4)).astype(np.float32)
     dusty = cv2.GaussianBlur(dusty, (0, 0), rng.uniform(0.4, 0.9)) + rng.normal(0, 2.5, dusty.shape)
-    return {'dust': np.rint(dusty.clip(0, 255)).astype(np.uint8),
-            'reference': np.rint(np.clip(scene.visible, 0, 1) * 255).astype(np.uint8)}
+    return {'dust': to_uint8(dusty, 255),
+            'reference': to_uint8(scene.visible)}
 
 
 def list_jobs(root: Path, seed: int, counts: dict[str, int], size: tuple[int, int]) -> list[Job]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmweather.models.ops.whole_image import whole_image
 from mmweather.registry import MODELS
 
 from .selective import FLOOR, attention_map, block_attention, full_attention
@@ -105,12 +106,16 @@ class AttentiveContextualAttention(nn.Module):
 
     def _scored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Queries, keys, values and thresholds of a map (B, C, H, W)."""
-        query, value = self.query(x), self.value(x)
+        query = self.query(x)
         q = self._patches(query, 1)
-        k = self._patches(query, self.stride) if self.stride > 1 else q
-        # As one tensor for the queries and the keys the norm is taken in float32 under autocast.
-        k = F.normalize(k.to(torch.promote_types(k.dtype, torch.float32)), dim=-1, eps=1e-4)
-        v = self._patches(value, self.stride).contiguous()
+
+        def keys_and_values() -> tuple[Tensor, Tensor]:
+            k = self._patches(query, self.stride) if self.stride > 1 else q
+            # As one tensor for the queries and the keys the norm is taken in float32 under autocast.
+            k = F.normalize(k.to(torch.promote_types(k.dtype, torch.float32)), dim=-1, eps=1e-4)
+            return k, self._patches(self.value(x), self.stride).contiguous()
+
+        k, v = whole_image(self, keys_and_values)
         if self.linear_weight is None or self.bias is None:
             return q, k.to(q.dtype), v, None
         with torch.autocast(x.device.type, enabled=False):

@@ -73,7 +73,8 @@ class ACACRNet(nn.Module):
         ValueError: the arguments do not fit together.
     """
 
-    inference_contract = InferenceContract(inputs=('img', ), multiple_of=2, minimum=2, tiling='approximate', overlap=32)
+    inference_contract = InferenceContract(inputs=('img', ), multiple_of=2, minimum=2, tiling='shared', overlap=32,
+                                           measured_side=256)
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 
 from .attention import AttentiveContextualAttention
 from .network import ACACRNet
@@ -46,6 +47,21 @@ def network_state(state: StateDict) -> dict[str, Tensor]:
         else:
             result[key] = value
     return result
+
+
+def published_network_state(state: StateDict) -> dict[str, Tensor]:
+    """Return a state dict with our keys under the published ones (``net.module.*``), the reverse of network_state."""
+    last = 2 + len({key.split('.')[1] for key in state if key.startswith('blocks.')})
+    ends = {'stem': '0', 'refine': str(last)}
+
+    def rename(key: str) -> str:
+        part, _, rest = key.partition('.')
+        if part != 'blocks':
+            return f'net.module.{ends.get(part, part)}.{rest}'
+        number, _, rest = rest.partition('.')
+        return f'net.module.{int(number) + 2}.net.{rest}'  # entry 1 is the stem's ReLU
+
+    return {rename(key): value for key, value in state.items()}
 
 
 def network_options(state: StateDict) -> dict[str, Any]:
@@ -94,13 +110,9 @@ def _build_attention(state: StateDict, **options: Any) -> tuple[nn.Module, State
     return AttentiveContextualAttention(**{**attention_options(state), **options}), state
 
 
-def _call(network: nn.Module, *inputs: Tensor) -> Any:
-    return network(*inputs)
-
-
-#: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
+#: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'rice_3to3': (_build_network, _call),
-    'sen12mscr_15to13': (_build_network, _call),
-    'ac_attention_256': (_build_attention, _call),
+    'rice_3to3': Adapter(_build_network, published_network_state),
+    'sen12mscr_15to13': Adapter(_build_network, published_network_state),
+    'ac_attention_256': Adapter(_build_attention, dict),
 }

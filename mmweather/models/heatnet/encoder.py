@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmweather.registry import MODELS
 
+from ..ops.initialisation import init_published
 from .pspnet import DualResNet
 from .resnext import HeatNetResNeXt
-
-
-def init_published(module: nn.Module) -> None:
-    """Draw convolution weights from N(0, 0.02) and batch-norm weights from N(1, 0.02); biases of norms are 0.
-
-    Convolution biases and PReLU slopes keep PyTorch's defaults.
-    """
-    for part in module.modules():
-        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(part.weight, 0., 0.02)
-        elif isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight, 1., 0.02)
-            nn.init.zeros_(part.bias)
 
 
 @MODELS.register_module()

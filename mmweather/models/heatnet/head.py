@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmweather.registry import MODELS
 
-from .encoder import init_published
+from ..ops.initialisation import init_published
 from .losses import uncertainty_loss, uncertainty_target
 from .pspnet import PyramidPooling, UpBlock
 

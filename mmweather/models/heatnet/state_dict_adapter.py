@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 from mmweather.utils.checkpoint import load_checkpoint, load_into, unwrap_state_dict
 
 from .critic import DomainCritic, ResNetCritic
@@ -21,6 +22,9 @@ StateDict = Mapping[str, Tensor]
 #: Modules that published ResNeXt checkpoints hold and no forward pass uses.
 _UNUSED_STUDENT = ('bn_out_2', 'up_borders_3', 'up_inst_2')
 _UNUSED_TEACHER = (*_UNUSED_STUDENT, 'fuse_border_2', 'fuse_regborder')
+#: Prefixes of our keys -> published ones.
+_PYRAMID = {'aspp.project.0.': 'aspp.fuse_conv.conv1.', 'aspp.project.1.': 'aspp.fuse_conv.bn1.bn.',
+            'score.': 'aspp.final_conv.', 'score_cert.': 'aspp.final_conv2.'}
 _FUSE_KEYS = 14  # three convolutions, two norms with five entries each, one transposed convolution
 
 
@@ -103,13 +107,16 @@ def _resnext_key(key: str) -> str:
         branch, part, leaf = int(match[1]) - 1, match[2], match[3]
         place = (1 if branch == 4 else 0) + (part != 'conv1')  # the last branch starts with its pooling
         return f'aspp.convs.{branch}.{place}.{leaf}'
-    key = re.sub(r'^aspp\.fuse_conv\.conv1\.', 'aspp.project.0.', key)
-    key = re.sub(r'^aspp\.fuse_conv\.bn1\.bn\.', 'aspp.project.1.', key)
-    return re.sub(r'^aspp\.final_conv2\.', 'score_cert.', re.sub(r'^aspp\.final_conv\.', 'score.', key))
+    for ours, published in _PYRAMID.items():
+        if key.startswith(published):
+            return ours + key.removeprefix(published)
+    return key
 
 
 def resnext_state(state: StateDict) -> dict[str, Tensor]:
     """Published keys of a bare ResNeXt segmentor to ours; the modules that nothing uses are left out.
+
+    A state dict of :func:`published_resnext_state` has none of them, which is taken as well.
 
     Raises:
         CheckpointError: a module that nothing uses is there in part only.
@@ -119,13 +126,40 @@ def resnext_state(state: StateDict) -> dict[str, Tensor]:
     if not teacher and 'up_seg_2_cert.weight' not in state:
         unused.append('aspp.final_conv2')
     sizes = {'bn_out_2': 5, 'up_borders_3': 1, 'up_inst_2': 1, 'aspp.final_conv2': 6}
-    for module in unused:
-        found, wanted = sum(key.startswith(f'{module}.') for key in state), sizes.get(module, _FUSE_KEYS)
-        if found != wanted:
+    counts = {module: sum(key.startswith(f'{module}.') for key in state) for module in unused}
+    for module, found in counts.items():
+        wanted = sizes.get(module, _FUSE_KEYS)
+        if found != wanted and any(counts.values()):
             raise CheckpointError(f"the state dict has {found} entries of '{module}' and a HeatNet ResNeXt checkpoint "
                                   f'{wanted}: it is incomplete; save it again')
     return {_resnext_key(key): value for key, value in state.items()
             if not key.startswith(tuple(f'{module}.' for module in unused))}
+
+
+def published_resnext_state(state: StateDict, teacher: bool = False) -> dict[str, Tensor]:
+    """Rename our keys of a bare ResNeXt segmentor to the published ones, the reverse of :func:`resnext_state`.
+
+    The modules that nothing uses (``bn_out_2``, ``up_borders_3``, ``up_inst_2``, for a student without certainty
+    ``aspp.final_conv2``, for the teacher ``fuse_border_2`` and ``fuse_regborder``) have no tensors here and are left
+    out; the published code loads the result with ``strict=False``.
+
+    Args:
+        state: of :class:`HeatNetResNeXt`.
+        teacher: whether the network is the Vistas teacher, whose stem calls its first convolution ``conv1``.
+    """
+    result = {}
+    for key, value in state.items():
+        if not teacher:
+            key = re.sub(r'^(mod1(?:_2)?)\.(conv1|bn1)\.', r'\1.\2_2.', key)
+        if match := re.match(r'aspp\.convs\.(\d)\.(\d)\.(.+)', key):
+            branch, place = int(match[1]), int(match[2])
+            part = 'conv1' if place == (branch == 4) else 'bn1.bn'  # the last branch starts with its pooling
+            key = f'aspp.conv{branch + 1}.{part}.{match[3]}'
+        for ours, published in _PYRAMID.items():
+            if key.startswith(ours):
+                key = published + key.removeprefix(ours)
+        result[key] = value
+    return result
 
 
 def _build_segmentor(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
@@ -172,8 +206,16 @@ def _build_whole(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict
         **{f'trgb_segnet.{key}': value for key, value in renamed.items()}, **rest}
 
 
-def _call(network: nn.Module, *inputs: Tensor) -> Any:
-    return network(*inputs)
+def _publish_whole(state: StateDict) -> dict[str, Tensor]:
+    inner = _part(state, 'trgb_segnet.')
+    if 'up_seg_2.weight' in inner:
+        inner = published_resnext_state(inner)
+    rest = {key: value for key, value in state.items() if not key.startswith('trgb_segnet.')}
+    return {**{f'trgb_segnet.{key}': value for key, value in inner.items()}, **rest}
+
+
+def _publish_teacher(state: StateDict) -> dict[str, Tensor]:
+    return published_resnext_state(state, teacher=True)
 
 
 def _call_early(network: nn.Module, *inputs: Tensor) -> Any:
@@ -190,19 +232,19 @@ def _logits(network: nn.Module, image: Tensor) -> Tensor:
     return network(image)[0]
 
 
-#: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
+#: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'conf_pspnet_late_c1': (_build_whole, _segment),
-    'conf_pspnet_late_c6': (_build_whole, _segment),
-    'conf_pspnet_early_c6': (_build_whole, _call_early),
-    'conf_pspnet_ir_c1': (_build_whole, _segment),
-    'conf_pspnet_rgb_c1': (_build_whole, _segment),
-    'conf_custom_late_c6': (_build_whole, _segment),
-    'conf_custom_early_c6': (_build_whole, _call_early),
-    'critic_in13': (_build_critic, _call),
-    'critic_resnet18_in13': (_build_resnet_critic, _call),
-    'teacher_vistas_pspnet': (_build_segmentor, _logits),
-    'teacher_vistas_custom': (_build_resnext, _logits),
+    'conf_pspnet_late_c1': Adapter(_build_whole, _publish_whole, _segment),
+    'conf_pspnet_late_c6': Adapter(_build_whole, _publish_whole, _segment),
+    'conf_pspnet_early_c6': Adapter(_build_whole, _publish_whole, _call_early),
+    'conf_pspnet_ir_c1': Adapter(_build_whole, _publish_whole, _segment),
+    'conf_pspnet_rgb_c1': Adapter(_build_whole, _publish_whole, _segment),
+    'conf_custom_late_c6': Adapter(_build_whole, _publish_whole, _segment),
+    'conf_custom_early_c6': Adapter(_build_whole, _publish_whole, _call_early),
+    'critic_in13': Adapter(_build_critic, dict),
+    'critic_resnet18_in13': Adapter(_build_resnet_critic, dict),
+    'teacher_vistas_pspnet': Adapter(_build_segmentor, dict, _logits),
+    'teacher_vistas_custom': Adapter(_build_resnext, _publish_teacher, _logits),
 }
 
 

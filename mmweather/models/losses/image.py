@@ -36,6 +36,28 @@ class PSNRLoss(nn.Module):
         return self.loss_weight * 10 / math.log(10) * (error + 1e-8).log().mean()
 
 
+@MODELS.register_module()
+class SSIMLoss(nn.Module):
+    """One minus the structural similarity of RGB images (Gaussian window of 11 pixels).
+
+    Args:
+        loss_weight: factor.
+        signed: images are in [-1, 1] in place of [0, 1].
+    """
+
+    def __init__(self, loss_weight: float = 1.0, signed: bool = False) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.signed = signed
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """(B, C, H, W) each, at least 11 pixels a side, to a scalar."""
+        from pytorch_msssim import ssim
+        if self.signed:
+            pred, target = pred * 0.5 + 0.5, target * 0.5 + 0.5
+        return self.loss_weight * (1 - ssim(pred, target, data_range=1.0))
+
+
 def gram(features: Tensor) -> Tensor:
     """(B, C, H, W) to (B, C, C): inner products of the channels, divided by C * H * W."""
     flat = features.flatten(2)

@@ -36,7 +36,7 @@ class CleanNet(nn.Module):
         ValueError: input and output channels differ, or four levels are not described.
     """
 
-    inference_contract = InferenceContract(inputs=('img', ), multiple_of=8, minimum=8, tiling='approximate', overlap=64)
+    inference_contract = InferenceContract(inputs=('img', ), multiple_of=8, minimum=8, tiling='shared', overlap=64)
 
     def __init__(
         self,

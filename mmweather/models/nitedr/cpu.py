@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmweather.models.ops.whole_image import whole_image
+
 # Elements of one working tensor: 1 MiB of floats, the second-level cache of one core on current servers.
 WORKING_SET = 1 << 18
 
@@ -187,8 +189,7 @@ def channel_attention(attn: nn.Module, x: Tensor) -> Tensor:
             y = depthwise(y, weight[pick], None if biases[1] is None else biases[1][pick])
             return y[start - first:stop - first].flatten(0, 1)
 
-        out = x.new_empty(b, height, width, c)
-        for sample, result in zip(x, out, strict=True):
+        def matrix_of(sample: Tensor) -> Tensor:
             products, squares = 0, 0
             for start, stop in strips(height, width, c, 4):
                 q, k = features(sample, start, stop, 0), features(sample, start, stop, 1)
@@ -196,7 +197,11 @@ def channel_attention(attn: nn.Module, x: Tensor) -> Tensor:
                                                  for t in (q, k)])
                 q, k = (t.unflatten(1, (heads, -1)).permute(1, 0, 2) for t in (q, k))
                 products = products + (q.transpose(1, 2) @ k).float()
-            matrix = attn.combine(products[None], *squares.sqrt().view(2, 1, heads, -1))[0].to(dtype)
+            return attn.combine(products[None], *squares.sqrt().view(2, 1, heads, -1))[0].to(dtype)
+
+        matrices = whole_image(attn, lambda: [matrix_of(sample) for sample in x])
+        out = x.new_empty(b, height, width, c)
+        for sample, matrix, result in zip(x, matrices, out, strict=True):
             for start, stop in strips(height, width, c, 4):
                 result[start:stop] = pointwise(features(sample, start, stop, 2).unflatten(0, (stop - start, width)),
                                                matrix.t(), attn.project_out.bias)

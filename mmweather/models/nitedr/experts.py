@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmweather.models.ops.whole_image import whole_image
+
 from . import cpu, cpu_training
 
 STEPS = 4
@@ -112,7 +114,7 @@ class ExpertGate(nn.Module):
             nn.Linear(dim, steps * experts * 2), nn.ReLU(), nn.Linear(steps * experts * 2, steps * experts))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.ca_fc(x.mean((2, 3))).unflatten(-1, (self.steps, -1))
+        return self.ca_fc(whole_image(self, lambda: x.mean((2, 3)))).unflatten(-1, (self.steps, -1))
 
 
 class ExpertStep(nn.Module):

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmweather.models.ops.whole_image import whole_image
+
 from . import cpu, cpu_training
 
 
@@ -133,7 +135,7 @@ class TopKChannelAttention(nn.Module):
         if cpu_training.applies(scores):
             # The gradients of the four factors are sums that cancel to a thousandth; these matrices are small.
             scores, factors = scores.double(), factors.double()
-        attention = mixed_topk_softmax(scores, factors, self.counts).float()
+        attention = mixed_topk_softmax(scores, factors, self.counts).to(products.dtype)
         weight = self.project_out.weight.flatten(1)
         projection = weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1).to(products.dtype)
         # (B, heads, dim out, dim in) -> (B, heads * dim in, dim out)
@@ -156,13 +158,17 @@ class TopKChannelAttention(nn.Module):
             qkv = self.qkv_dwconv(self.qkv(x))
         q, k, v = channel_first_to_last(qkv).reshape(b, h * w, 3, n, c // n).unbind(2)
         q, k = q.permute(0, 2, 3, 1), k.transpose(1, 2)
-        with torch.autocast(x.device.type, enabled=False):
+
+        def combined() -> Tensor:
             # The small matrices are kept in at least float32, whatever the type of the features.
             exact = torch.promote_types(q.dtype, torch.float32)
             length_q = torch.linalg.vector_norm(q, dim=-1, dtype=exact)
             length_k = torch.linalg.vector_norm(k, dim=-2, dtype=exact)
-            combined = self.combine((q @ k).to(exact), length_q, length_k).to(v.dtype)
-        out = v.reshape(b, h * w, c) @ combined
+            return self.combine((q @ k).to(exact), length_q, length_k).to(v.dtype)
+
+        with torch.autocast(x.device.type, enabled=False):
+            matrix = whole_image(self, combined)
+        out = v.reshape(b, h * w, c) @ matrix
         if self.project_out.bias is not None:
             out = out + self.project_out.bias
         return out.view(b, h, w, c).permute(0, 3, 1, 2)

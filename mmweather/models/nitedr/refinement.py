@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmweather.models.ops.contract import InferenceContract
 from mmweather.registry import MODELS
 
+from ..ops.initialisation import init_published
+
 
 def _conv_norm_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU()]
@@ -82,13 +84,7 @@ class IlluminationRefiner(nn.Module):
 
     def init_published(self) -> None:
         """Convolution weights N(0, 0.02), biases 0; batch-norm weights N(1, 0.02), biases 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, 0, 0.02)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1, 0.02)
-                nn.init.zeros_(module.bias)
+        init_published(self, zero_biases=True)
 
     @staticmethod
     def divide(fused: Tensor, illumination: Tensor) -> Tensor:

@@ -48,7 +48,6 @@ class NiteDR(BaseEditModel):
     """
 
     training_only = ('fusion_loss', 'refinement_loss')
-    inference_contract = InferenceContract(inputs=('img', 'ir'), multiple_of=1, minimum=1, tiling='approximate')
 
     def __init__(
         self,
@@ -85,6 +84,12 @@ class NiteDR(BaseEditModel):
         keep_keys_plain(self)
         if hasattr(self.refiner, 'init_published'):
             self.refiner.init_published()
+
+    @property
+    def inference_contract(self) -> InferenceContract:
+        """Any size; tiles as the parts take them."""
+        return InferenceContract(inputs=('img', 'ir'), tiling='supported' if self.cleaner is None else
+                                 bare(self.cleaner).inference_contract.tiling)
 
     def train(self, mode: bool = True) -> NiteDR:
         """Set the mode; the cleaner always stays in evaluation mode."""

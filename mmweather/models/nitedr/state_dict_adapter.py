@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 
 from .cleannet import CleanNet
 from .fusion import LuminanceFusion
@@ -77,6 +78,21 @@ def drop_shared(state: StateDict) -> dict[str, Tensor]:
     return result
 
 
+def restore_shared(state: StateDict) -> dict[str, Tensor]:
+    """Add the names that :func:`drop_shared` drops.
+
+    The published ``balance`` repeats its one module once, ``adjust`` three times.
+    """
+    result = {}
+    for key, value in state.items():
+        result[key] = value
+        for shared, copies in (('balance.conv.', 1), ('adjust.convs.', 3)):
+            if key.startswith(shared):
+                part, rest = shared.split('.')[0], key.removeprefix(shared)
+                result |= {f'{part}.blocks.{number}.{rest}': value for number in range(copies)}
+    return result
+
+
 def _part(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """One network of a published stage-2 checkpoint, which holds both; a bare state dict as it is."""
     return state.get(name, state)
@@ -108,23 +124,19 @@ def _build_vgg(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     return PublishedVGG(**options), state
 
 
-def _call(network: nn.Module, *inputs: Tensor) -> Any:
-    return network(*inputs)
-
-
 def _call_refine(network: IlluminationRefiner, *inputs: Tensor) -> Any:
     return network.refine(*inputs)
 
 
-#: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
+#: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'cleannet': (_build_cleannet, _call),
-    'cleannet_tiny_a': (_build_cleannet, _call),
-    'cleannet_tiny_b': (_build_cleannet, _call),
-    'fusion_dense': (_build_fusion, _call),
-    'refinement': (_build_refiner, _call),
-    'finetune': (_build_inference_refiner, _call_refine),
-    'vgg16': (_build_vgg, _call),
+    'cleannet': Adapter(_build_cleannet, dict),
+    'cleannet_tiny_a': Adapter(_build_cleannet, dict),
+    'cleannet_tiny_b': Adapter(_build_cleannet, dict),
+    'fusion_dense': Adapter(_build_fusion, dict),
+    'refinement': Adapter(_build_refiner, restore_shared),
+    'finetune': Adapter(_build_inference_refiner, restore_shared, _call_refine),
+    'vgg16': Adapter(_build_vgg, dict),
 }
 
 

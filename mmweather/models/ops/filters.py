@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -49,18 +47,6 @@ def guided_filter(guide: Tensor, img: Tensor, radius: int = 16, eps: float = 1e-
     mean_slope = mean(slope)
     offset = mean_img - mean_slope * mean_guide if published else mean(mean_img - slope * mean_guide)
     return mean_slope * guide + offset
-
-
-def channel_gains(img: Tensor, gains: Sequence[float] = (0.9, 1.05, 1.1)) -> Tensor:
-    """(B, C, H, W) clamped to [0, 1], then each channel times its gain; not clamped afterwards."""
-    return img.clamp(0, 1) * img.new_tensor(gains).view(1, -1, 1, 1)
-
-
-def scale_contrast(img: Tensor, factor: float = 0.8) -> Tensor:
-    """(B, C, H, W) clamped to [0, 1], then each channel's distance to its mean times ``factor``."""
-    img = img.clamp(0, 1)
-    mean = img.mean((2, 3), keepdim=True)
-    return (img - mean) * factor + mean
 
 
 def grey_world(img: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,7 @@ from mmweather.errors import ConfigError, DataError
 
 from .contract import InferenceContract
 from .padding import crop_to, pad_to_multiple, padded_size
+from .whole_image import Recorded, pooling_shared, recording, replaying, stand_in
 
 #: Longest side of the tiles that ``tile='auto'`` makes, by the type of the device. On a CPU the full CleanNet needs
 #: 3 kB a pixel of the tile beside 0.8 GiB for itself and the libraries (measured: 1.2 GiB at 384x384, 1.4 at 512x512,
@@ -147,7 +149,8 @@ def run_tiled(
 
     Images are padded to the contract. In tiles, neighbours overlap and are blended with weights that sum to one.
     Where the contract says ``'supported'``, half of the overlap is dropped at each inner border, so the result
-    equals that of the whole image if the overlap covers the receptive field. Where it says ``'approximate'``, a
+    equals that of the whole image if the overlap covers the receptive field. Where it says ``'shared'``, all tiles
+    use what a first pass measured on a stand-in for the whole image. There and where it says ``'approximate'``, a
     quarter is dropped and a smooth ramp lies between.
 
     Args:
@@ -171,19 +174,41 @@ def run_tiled(
         shapes = ', '.join(f'{image.shape[-1]}x{image.shape[-2]}' for image in images)
         raise DataError(f'the inputs differ in size ({shapes}); register and cut them to one size')
     side = choose_tile(tile, height, width, contract, images[0].device.type)
-    if side is None:
+    with pooling_shared(network) if contract.tiling == 'shared' else contextlib.nullcontext():
+        recorded = _measure(network, images, contract, side)
+        if side is not None:
+            return _run_tiles(network, images, contract, side, overlap, tile == 'auto', progress, recorded)
         padded = (pad_to_multiple(image, contract.multiple_of, contract.minimum) for image in images)
-        whole = crop_to(network(*padded), height, width)
-        if progress:
-            progress(1, 1)
-        return whole
+        with replaying(recorded) if recorded else contextlib.nullcontext():
+            whole = crop_to(network(*padded), height, width)
+    if progress:
+        progress(1, 1)
+    return whole
 
-    tiles, grids = tile_grid(height, width, side, overlap, contract, even=tile == 'auto')
+
+def _measure(network: Callable[..., Tensor], images: tuple[Tensor, ...], contract: InferenceContract,
+             side: int | None) -> Recorded | None:
+    """What the network's layers measure on the whole image; None where each pass shall measure what it sees."""
+    if contract.tiling != 'shared':
+        return None
+    if side is None and (contract.measured == 'sample' or max(images[0].shape[-2:]) <= contract.measured_side):
+        return None
+    recorded = Recorded()
+    with recording(recorded):
+        network(*(stand_in(image, contract) for image in images))
+    return recorded
+
+
+def _run_tiles(network: Callable[..., Tensor], images: tuple[Tensor, ...], contract: InferenceContract, side: int,
+               overlap: int | None, even: bool, progress: Progress | None, recorded: Recorded | None) -> Tensor:
+    height, width = images[0].shape[-2:]
+    tiles, grids = tile_grid(height, width, side, overlap, contract, even)
     output: Tensor | None = None
     done, total = 0, len(grids[0]) * len(grids[1])
     for top, rows in grids[0]:
         for left, columns in grids[1]:
-            result = network(*(_cut(image, top, left, tiles, contract) for image in images)).float()
+            with replaying(recorded) if recorded else contextlib.nullcontext():
+                result = network(*(_cut(image, top, left, tiles, contract) for image in images)).float()
             if output is None:
                 output = result.new_zeros((*result.shape[:2], height, width))
             target = output[..., top:top + tiles[0], left:left + tiles[1]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmweather.utils.arrays import tensor_to_uint8
 
 
 def bgr(preprocessor: Any) -> bool:
@@ -59,4 +60,4 @@ def picture_of(image: Tensor, meta: Mapping[str, Any], padded: Sequence[int], re
     image = image[:, top:top + max(shape[0], 1), left:left + max(shape[1], 1)]
     if rescale and tuple(image.shape[-2:]) != tuple(original):
         image = F.interpolate(image[None], tuple(original), mode='bilinear', align_corners=False, antialias=True)[0]
-    return image.clamp(0, 255).round().to(torch.uint8)
+    return tensor_to_uint8(image, 255)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmagic.models.base_models import BaseEditModel
 from mmagic.structures import DataSample
 from torch import Tensor
 
 from mmweather.errors import ConfigError
 from mmweather.registry import MODELS
+from mmweather.utils.arrays import tensor_to_uint8
 
 from ..ops.contract import InferenceContract
 from ..ops.tiling import run_tiled
+from ..ops.whole_image import global_pools
 from ..preprocessors.image_set import stack_targets
 
 
@@ -68,8 +69,8 @@ class Restorer(BaseEditModel):
 
     @property
     def inference_contract(self) -> InferenceContract:
-        """The network's contract."""
-        return getattr(self.generator, 'inference_contract', InferenceContract())
+        """The network's contract; one of another toolbox that declares none is searched for global pooling."""
+        return contract_of_network(self.generator)
 
     def select(self, inputs: dict[str, Tensor] | Tensor) -> tuple[Tensor, ...]:
         """The contract's inputs, in order."""
@@ -133,6 +134,14 @@ class Restorer(BaseEditModel):
         return pack_predictions(images, {'pred_img': self.predict_images(images)}, data_samples, self.eight_bit)
 
 
+def contract_of_network(network: Any) -> InferenceContract:
+    """The contract that a network declares, else one that fits its layers."""
+    declared = getattr(network, 'inference_contract', None)
+    if declared is not None:
+        return declared
+    return InferenceContract(tiling='shared') if global_pools(network) else InferenceContract()
+
+
 def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],
                      data_samples: Sequence[DataSample] | None, eight_bit: bool = True) -> list[DataSample]:
     """Put outputs beside inputs and targets.
@@ -150,17 +159,12 @@ def pack_predictions(images: dict[str, Tensor], outputs: dict[str, Tensor],
     for i, sample in enumerate(samples):
         prediction = DataSample()
         pictures = getattr(sample, 'eight_bit', True)
-        store = to_eight_bit if eight_bit and pictures else to_float_range
+        store = tensor_to_uint8 if eight_bit and pictures else to_float_range
         prediction.set_data({name: store(value[i]) for name, value in outputs.items()})
         sample.output = prediction
-        store = to_eight_bit if pictures else to_float_range
+        store = tensor_to_uint8 if pictures else to_float_range
         sample.set_data({'input' if name == 'img' else name: store(value[i]) for name, value in images.items()})
     return [sample.cpu() for sample in samples]
-
-
-def to_eight_bit(image: Tensor) -> Tensor:
-    """Float [0, 1] to uint8 [0, 255], clamped and rounded."""
-    return (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def to_float_range(image: Tensor) -> Tensor:

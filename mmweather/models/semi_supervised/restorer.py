@@ -22,7 +22,7 @@ from ..ops.batch_groups import statistics_per_group
 from ..ops.contract import InferenceContract
 from ..ops.tiling import run_tiled
 from ..ops.wrapping import bare, keep_keys_plain, leave_out_of_state
-from ..restorers.restorer import Restorer
+from ..restorers.restorer import Restorer, contract_of_network
 from .terms import STREAMS, CriticObjective, LossTerm, Step
 
 Terms = dict[str, LossTerm]
@@ -152,7 +152,7 @@ class SemiSupervisedRestorer(Restorer):
     @property
     def inference_contract(self) -> InferenceContract:
         """The generator's contract."""
-        return getattr(bare(self.generator), 'inference_contract', InferenceContract())
+        return contract_of_network(bare(self.generator))
 
     def predict_images(self, images: dict[str, Tensor], tile: int | str | None = None, overlap: int | None = None,
                        progress: Any = None) -> Tensor:

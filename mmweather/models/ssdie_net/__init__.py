@@ -15,7 +15,6 @@ METHOD = Method(
     registered={
         'model': {
             '.discriminator': ('SandDustDiscriminator', ),
-            '.losses': ('PerceptualStyleLoss', ),
             '.msff': ('MSFF', ),
             '.terms': ('DarkChannelTerm', 'DarkChannelObjective'),
             '.unet': ('SandDustUNet', 'PatchUNet'),

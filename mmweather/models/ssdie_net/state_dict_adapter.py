@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 
 from .discriminator import SandDustDiscriminator
 from .msff import MSFF
@@ -45,6 +46,17 @@ def rename_patch_unet(state: StateDict) -> dict[str, Tensor]:
     return renamed
 
 
+def published_patch_unet(state: StateDict) -> dict[str, Tensor]:
+    """Rename our keys of the patch generator to the published ones, the reverse of :func:`rename_patch_unet`."""
+    renamed = {}
+    for key, value in state.items():
+        part, _, rest = key.partition('.')
+        if part == 'unet':
+            part = 'dec' if rest.startswith(('up', 'final_up')) else 'enc'
+        renamed[f'{"Stack_images.model" if part == "refine" else part}.{rest}'] = value
+    return renamed
+
+
 def _build_unet(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     return SandDustUNet(**{**unet_options(state), **options}), state
 
@@ -78,16 +90,12 @@ def _build_vgg(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     return network, {key: value for key, value in state.items() if key in own or not key.startswith('classifier.')}
 
 
-def _call(network: nn.Module, *inputs: Tensor) -> Any:
-    return network(*inputs)
-
-
-#: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
+#: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'unet': (_build_unet, _call),
-    'msff': (_build_msff, _call),
-    'ptc_gen': (_build_patch_unet, _call),
-    'disc': (_build_discriminator, _call),
-    'dark': (_build_discriminator, _call),
-    'vgg19_features': (_build_vgg, _call),
+    'unet': Adapter(_build_unet, dict),
+    'msff': Adapter(_build_msff, dict),
+    'ptc_gen': Adapter(_build_patch_unet, published_patch_unet),
+    'disc': Adapter(_build_discriminator, dict),
+    'dark': Adapter(_build_discriminator, dict),
+    'vgg19_features': Adapter(_build_vgg, dict),  # without the classifier, which ours lacks
 }

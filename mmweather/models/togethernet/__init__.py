@@ -20,7 +20,6 @@ METHOD = Method(
             '.losses': ('FocalObjectnessLoss', ),
             '.backbone': ('DTFEDarknet', ),
             '.neck': ('SelfCalibratedPAFPN', ),
-            '.network': ('TogetherNetwork', ),
             '.restoration': ('RestorationHead', ),
             '.detector': ('TogetherNet', ),
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +13,15 @@ from mmdet.models.detectors import SingleStageDetector
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmweather.errors import ConfigError, DataError
 from mmweather.models.ops.padding import padded_size
 from mmweather.models.preprocessors.det_images import denormalised, offset_of, picture_of
 from mmweather.registry import MODELS
 
-from .network import published_head, published_initialisation
+from .distillation import distillation_losses, teach
+from .head import published_head, published_initialisation
 from .sampling import without_autocast
 from .start import load_start, mmdet_checkpoint
 
@@ -52,7 +54,8 @@ def detector_parts(arch: str | tuple[float, float], num_classes: int) -> dict[st
         backbone=dict(type='mmweather.DTFEDarknet', deepen_factor=depth, widen_factor=width),
         neck=dict(type='mmweather.SelfCalibratedPAFPN', in_channels=widths, out_channels=widths[0],
                   num_csp_blocks=max(round(3 * depth), 1)),
-        bbox_head={key: value for key, value in head.items() if key not in ('train_cfg', 'test_cfg')},
+        bbox_head=dict({key: value for key, value in head.items() if key not in ('train_cfg', 'test_cfg')},
+                       type='mmweather.PartlyLabelledYOLOXHead'),
         restoration_head=dict(type='mmweather.RestorationHead', in_channels=widths))
 
 
@@ -93,6 +96,14 @@ class TogetherNet(SingleStageDetector):
             published one; a file or an address, or ``'mmdet'`` for mmdet's public COCO weights of this ``arch``.
         start_input: what that network takes: ``'auto'`` (by the layout), ``'bgr255'`` or ``'imagenet'``, see
             :func:`~mmweather.models.togethernet.start.load_start`.
+        start_classes: numbers of that network's classes that ours are, as ``(0, 1, 2, 3, 5, 7)`` for six of COCO's 80.
+        distil: in training, the network as it was started sees the clear image of each sample and teaches this one
+            what is there, without boxes: ``dict(weight=1.0, flip=True)``, see
+            :mod:`~mmweather.models.togethernet.distillation`.  None: no teacher.
+        frozen_norm: keep the running statistics of batch norms as they are, as a network needs whose batch norms were
+            folded into its convolutions.
+        restoration_only: train the restoration head alone; the rest is as it is and gets no gradient.
+        channels_last: memory format of the maps; quicker on CPUs that can.
         train_cfg: assigner, by default SimOTA as published.
         test_cfg: changes to ``score_thr=0.001, nms=dict(iou_threshold=0.65), restore=False``. With ``restore`` every
             prediction holds the restored image, see :meth:`predict`.
@@ -107,11 +118,15 @@ class TogetherNet(SingleStageDetector):
                  neck: dict | None = None, bbox_head: dict | None = None,
                  restoration_head: dict | bool | None = None, detection_weight: float = 0.2,
                  published_init: bool = False, published_frozen_attention: bool = False,
-                 start_from: str | None = None, start_input: str = 'auto', train_cfg: dict | None = None,
-                 test_cfg: dict | None = None, data_preprocessor: dict | None = None,
+                 start_from: str | None = None, start_input: str = 'auto',
+                 start_classes: Sequence[int] | None = None, distil: dict | None = None,
+                 frozen_norm: bool = False, restoration_only: bool = False, channels_last: bool = False,
+                 train_cfg: dict | None = None, test_cfg: dict | None = None, data_preprocessor: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         if start_input not in ('auto', 'bgr255', 'imagenet'):
             raise ConfigError(f"model.start_input is '{start_input}'; it must be auto, bgr255 or imagenet")
+        if distil is not None and start_from is None:
+            raise ConfigError('model.distil needs model.start_from, the network that teaches')
         parts = detector_parts(arch, num_classes)
         defaults = published_head(num_classes, 1, 1)
         super().__init__(
@@ -126,6 +141,13 @@ class TogetherNet(SingleStageDetector):
         self.published_init = published_init
         self.start_from = mmdet_checkpoint(arch) if start_from == 'mmdet' else start_from
         self.start_input = start_input
+        self.start_classes = start_classes
+        self.distil = None if distil is None else dict(dict(weight=1.0, flip=True), **distil)
+        # In a list, so that it is no part of the module: neither trained nor saved.
+        self._teacher: list[SingleStageDetector] = []
+        self.frozen_norm = frozen_norm
+        self.channels_last = channels_last
+        self.restoration_only = restoration_only
         self.restoration_head = None
         if restoration_head is not False:
             given = None if restoration_head in (None, True) else restoration_head
@@ -140,13 +162,26 @@ class TogetherNet(SingleStageDetector):
         if self.published_init:
             published_initialisation(self)
         if self.start_from is not None:
-            load_start(self, self.start_from, self.start_input)
+            load_start(self, self.start_from, self.start_input, self.start_classes)
+        if self.distil is not None:
+            self._teacher = [copy.deepcopy(self).eval().requires_grad_(False)]
+
+    def train(self, mode: bool = True) -> TogetherNet:
+        """Training or evaluation; batch norms stay in the second where ``frozen_norm`` is set."""
+        super().train(mode)
+        if mode and self.frozen_norm:
+            for part in (self.backbone, self.neck, self.bbox_head):
+                for module in part.modules():
+                    if isinstance(module, nn.BatchNorm2d):
+                        module.eval()
+        return self
 
     def _fitted(self, images: Tensor) -> Tensor:
         """(..., H, W) padded with zeros to a size that the network takes."""
         height, width = images.shape[-2:]
         down, right = (padded_size(side, _STRIDE, _MINIMUM) - side for side in (height, width))
-        return F.pad(images, (0, right, 0, down)) if down or right else images
+        images = F.pad(images, (0, right, 0, down)) if down or right else images
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) of any size to the neck's outputs at strides 8, 16 and 32."""
@@ -160,26 +195,59 @@ class TogetherNet(SingleStageDetector):
             batch_data_samples: with ``gt_instances`` and, where there is one, ``clean_img``.
 
         Returns:
-            ``loss_cls``, ``loss_bbox``, ``loss_obj`` (and ``loss_l1``) times ``detection_weight``, and
-            ``loss_restoration``.
+            ``loss_cls``, ``loss_bbox``, ``loss_obj`` (and ``loss_l1``) times ``detection_weight``,
+            ``loss_restoration``, and those of :func:`~mmweather.models.togethernet.distillation.distillation_losses`.
 
         Raises:
             ConfigError: a box has a label that the head has no class for.
             DataError: an image holds NaN or infinite values, or a clear image has another size.
         """
         self._check(batch_inputs, batch_data_samples)
-        features = self.backbone(self._fitted(batch_inputs))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.restoration_only):
+            features = self.backbone(self._fitted(batch_inputs))
+        if self.restoration_only:
+            return self._restoration_losses(features, batch_inputs, batch_data_samples)
         maps = self.bbox_head(self.neck(features))
         # SimOTA and the boxes' exponentials need the digits and the range of float32.
         with without_autocast(batch_inputs):
             losses = self._detection_losses([[x.float() for x in kind] for kind in maps], batch_data_samples)
         losses = {name: self.detection_weight * value for name, value in losses.items()}
+        clear = [sample.get('clean_img') for sample in batch_data_samples]
+        self._check_sizes(batch_inputs, clear)
+        if self.distil is not None:
+            losses.update(self._distillation_losses(maps, clear))
         if self.restoration_head is not None:
-            clear = [sample.get('clean_img') for sample in batch_data_samples]
-            self._check_sizes(batch_inputs, clear)
-            clear = [None if image is None else self._fitted(image) for image in clear]
-            losses.update(self.restoration_head.loss(features, clear))
+            losses.update(self._restoration_losses(features, batch_inputs, batch_data_samples))
         return losses
+
+    def _restoration_losses(self, features: Sequence[Tensor], images: Tensor,
+                            samples: Sequence[Any]) -> dict[str, Tensor]:
+        clear = [sample.get('clean_img') for sample in samples]
+        self._check_sizes(images, clear)
+        clear = [None if image is None else self._fitted(image[None])[0] for image in clear]
+        return self.restoration_head.loss(features, clear, *self._sources(images, samples))
+
+    def _distillation_losses(self, maps: Sequence[Sequence[Tensor]],
+                             clear: Sequence[Tensor | None]) -> dict[str, Tensor]:
+        rows = [i for i, image in enumerate(clear) if image is not None]
+        if not rows:
+            return {}
+        if not self._teacher:
+            raise ConfigError('model.distil: the teacher is made by init_weights(); call it before training')
+        teacher = self._teacher[0] = self._teacher[0].to(maps[0][0].device)
+        images = torch.stack([clear[i] for i in rows])
+        lesson = teach(teacher._forward, images, self.distil['flip'])
+        losses = distillation_losses([[level[rows] for level in kind] for kind in maps], lesson)
+        return {name: self.distil['weight'] * value for name, value in losses.items()}
+
+    def _sources(self, images: Tensor, samples: Sequence[Any]) -> tuple[Tensor, ...]:
+        """What a restoration with ``skip`` begins from: ``raw_img`` of the samples that have it, else the input."""
+        if not getattr(self.restoration_head, 'skip', False):
+            return ()
+        raw = [sample.get('raw_img') for sample in samples]
+        self._check_sizes(images, raw, 'raw_img')
+        raw = [own if image is None else image for own, image in zip(images, raw, strict=True)]
+        return (self._fitted(torch.stack(raw)), )
 
     def _detection_losses(self, maps: list[list[Tensor]], samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
         total = sum(x.sum() for kind in maps for x in kind)
@@ -205,10 +273,10 @@ class TogetherNet(SingleStageDetector):
                               "to the number of the data set's classes")
 
     @staticmethod
-    def _check_sizes(images: Tensor, clear: Sequence[Tensor | None]) -> None:
+    def _check_sizes(images: Tensor, clear: Sequence[Tensor | None], name: str = 'clean_img') -> None:
         for i, image in enumerate(clear):
             if image is not None and image.shape != images.shape[1:]:
-                raise DataError(f'clean_img of sample {i} is {tuple(image.shape)}, the input '
+                raise DataError(f'{name} of sample {i} is {tuple(image.shape)}, the input '
                                 f'{tuple(images.shape[1:])}: load, move and pad both together '
                                 '(mmweather.PairedDetPreprocessor)')
 
@@ -236,13 +304,14 @@ class TogetherNet(SingleStageDetector):
                 _undo_offset(result.bboxes, sample.metainfo)
         samples = self.add_pred_to_datasample(batch_data_samples, results)
         if restore:
-            for sample, image in zip(samples, self._pictures(features), strict=True):
+            pictures = self._pictures(features, *self._sources(batch_inputs, batch_data_samples))
+            for sample, image in zip(samples, pictures, strict=True):
                 sample.restored_img = picture_of(image, sample.metainfo, batch_inputs.shape[-2:], rescale)
         return samples
 
-    def _pictures(self, features: Sequence[Tensor]) -> Tensor:
+    def _pictures(self, features: Sequence[Tensor], *foggy: Tensor) -> Tensor:
         """Restored images of the padded size, float RGB in [0, 255]."""
-        return denormalised(self.restoration_head(features).float(), self.data_preprocessor)
+        return denormalised(self.restoration_head(features, *foggy).float(), self.data_preprocessor)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> tuple:
         """Raw maps of the head: class scores, boxes and objectness, finest level first."""

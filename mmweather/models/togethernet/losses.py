@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmweather.registry import MODELS
@@ -35,28 +34,12 @@ class FocalObjectnessLoss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Logits and targets of one shape to a scalar, or to that shape with ``reduction='none'``."""
+    def forward(self, pred: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Logits, targets and weights of one shape to a scalar, or to that shape with ``reduction='none'``."""
         exact = torch.promote_types(pred.dtype, torch.float32)
         probability, target = pred.to(exact).sigmoid(), target.to(exact)
         positive = -self.alpha * (1 - probability).pow(self.gamma) * (probability + self.eps).log()
         negative = -(1 - self.alpha) * probability.pow(self.gamma) * (1 - probability + self.eps).log()
         loss = self.loss_weight * (target * positive + (1 - target) * negative)
+        loss = loss if weight is None else loss * weight
         return loss if self.reduction == 'none' else getattr(loss, self.reduction)()
-
-
-def joint_loss(detection: Tensor, restored: Tensor, clear: Tensor, detection_weight: float = 0.2,
-               restoration_weight: float = 0.8) -> Tensor:
-    """Detection and restoration loss together, weighted as published.
-
-    Args:
-        detection: sum of the head's losses, a scalar.
-        restored: output of the decoder, (B, 3, H, W).
-        clear: clear image in the space of the network's input (ImageNet-normalised RGB as published), same shape.
-        detection_weight: factor of ``detection``.
-        restoration_weight: factor of the mean squared error.
-
-    Returns:
-        A scalar.
-    """
-    return detection_weight * detection + restoration_weight * F.mse_loss(restored, clear)

@@ -23,13 +23,14 @@ class SelfCalibratedPAFPN(YOLOXPAFPN):
     Args:
         *args: those of mmdet's ``YOLOXPAFPN``.
         pooling: see :class:`~mmweather.models.togethernet.self_calibrated.SelfCalibratedBottleneck`.
+        gated: see there.
         **kwargs: those of mmdet's ``YOLOXPAFPN``.
     """
 
-    def __init__(self, *args: Any, pooling: int = 4, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, pooling: int = 4, gated: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         widths = (self.in_channels[0], *self.in_channels[:-1])
-        self.calibrated = nn.ModuleList(SelfCalibratedBottleneck(width, pooling) for width in widths)
+        self.calibrated = nn.ModuleList(SelfCalibratedBottleneck(width, pooling, gated) for width in widths)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Features (B, in_channels[i], H_i, W_i), finest first, each twice as large as the next, to

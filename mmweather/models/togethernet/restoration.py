@@ -23,14 +23,16 @@ class RestorationHead(RestorationDecoder):
         out_channels: see the decoder.
         tanh: see the decoder.
         loss_weight: factor of the loss, 0.8 as published.
+        skip: see the decoder.
     """
 
     def __init__(self, in_channels: Sequence[int] = (128, 256, 512), out_channels: int = 3, tanh: bool = True,
-                 loss_weight: float = 0.8) -> None:
-        super().__init__(in_channels, out_channels, tanh)
+                 loss_weight: float = 0.8, skip: bool = False) -> None:
+        super().__init__(in_channels, out_channels, tanh, skip)
         self.loss_weight = loss_weight
 
-    def loss(self, features: Sequence[Tensor], clear: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    def loss(self, features: Sequence[Tensor], clear: Sequence[Tensor | None],
+             foggy: Tensor | None = None) -> dict[str, Tensor]:
         """Mean squared error over the samples that have a clear image, of all processes together.
 
         Where no process has one, the decoder does not run; the loss is zero then and still reaches its parameters, as
@@ -39,6 +41,7 @@ class RestorationHead(RestorationDecoder):
         Args:
             features: (B, C_i, H / s, W / s) for s = 8, 16, 32, finest first.
             clear: B clear images in the space of the network's input, (3, H, W) each, or None.
+            foggy: see the decoder.
 
         Returns:
             ``loss_restoration``, weighted.
@@ -51,7 +54,7 @@ class RestorationHead(RestorationDecoder):
         all_reduce(count)
         if not count.item():
             return {'loss_restoration': 0 * sum(p.float().sum() for p in self.parameters())}
-        restored = self(features).float()
+        restored = self(features, foggy).float()
         errors = [restored.sum() * 0]
         for i in rows:
             target = clear[i].to(restored)

@@ -52,12 +52,14 @@ class SelfCalibratedBottleneck(nn.Module):
     Args:
         channels: channels in and out, even.
         pooling: see :class:`SelfCalibratedConv`.
+        gated: add the result to the input, times a factor for each channel that starts at zero, see
+            :class:`~mmweather.models.togethernet.dtfe.DynamicTransformerEnhancement`.
 
     Raises:
         ValueError: ``channels`` is odd.
     """
 
-    def __init__(self, channels: int, pooling: int = 4) -> None:
+    def __init__(self, channels: int, pooling: int = 4, gated: bool = False) -> None:
         super().__init__()
         if channels % 2:
             raise ValueError(f'channels={channels} must be even')
@@ -67,9 +69,11 @@ class SelfCalibratedBottleneck(nn.Module):
         self.conv1_b = nn.Conv2d(channels, half, 1)
         self.scconv = SelfCalibratedConv(half, pooling)
         self.conv3 = nn.Conv2d(channels, channels, 1)
+        self.gate = nn.Parameter(torch.zeros(channels, 1, 1)) if gated else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) to the same shape."""
         plain = _act(self.k1(_act(self.conv1_a(x))))
         calibrated = self.scconv(_act(self.conv1_b(x)))
-        return _act(self.conv3(torch.cat((plain, calibrated), 1)) + x)
+        out = _act(self.conv3(torch.cat((plain, calibrated), 1)) + x)
+        return out if self.gate is None else x + self.gate * out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,6 +75,28 @@ def mmdet_checkpoint(arch: Any) -> str:
     return _MMDET_ROOT + MMDET[arch]
 
 
+def keep_classes(state: Mapping[str, Tensor], numbers: Sequence[int], source: str) -> dict[str, Tensor]:
+    """Cut a YOLOX head down to some of its classes.
+
+    Args:
+        state: state dict in mmdet's layout.
+        numbers: of the classes to keep, in the order of the new head.
+        source: for messages.
+
+    Raises:
+        CheckpointError: the head has fewer classes.
+    """
+    cut = {}
+    for key, value in state.items():
+        if '.multi_level_conv_cls.' in key:
+            if max(numbers) >= len(value):
+                raise CheckpointError(f"'{source}' (model.start_from) has {len(value)} classes, so model.start_classes "
+                                      f'cannot name number {max(numbers)}; count from 0')
+            value = value[list(numbers)]
+        cut[key] = value
+    return cut
+
+
 def adapt(checkpoint: Mapping[str, Any], model: nn.Module, source: str, layout: str = 'auto') -> dict[str, Tensor]:
     """A published YOLOX or TogetherNet for our detector: its names, and its stem for our input.
 
@@ -109,13 +131,16 @@ def adapt(checkpoint: Mapping[str, Any], model: nn.Module, source: str, layout: 
     return state if identity else fold_input(state, mean, std, swap)
 
 
-def load_start(model: nn.Module, path: str, layout: str = 'auto') -> dict[str, list[str]]:
+def load_start(model: nn.Module, path: str, layout: str = 'auto',
+               classes: Sequence[int] | None = None) -> dict[str, list[str]]:
     """Initialise a detector from a checkpoint as far as it fits, and log what was taken and what was not.
 
     Args:
         model: the detector.
         path: file or address.
         layout: see :func:`adapt`.
+        classes: numbers of the checkpoint's classes that the model's classes are; None takes a head of the same
+            number of classes as it is.
 
     Returns:
         Keys under ``taken``, ``fresh`` (the model's own that stay as initialised), ``other_shape`` and ``unused``.
@@ -124,6 +149,7 @@ def load_start(model: nn.Module, path: str, layout: str = 'auto') -> dict[str, l
         CheckpointError: unreadable, no YOLOX, or of another width.
     """
     state, own = adapt(load_checkpoint(path), model, path, layout), model.state_dict()
+    state = state if classes is None else keep_classes(state, classes, path)
     fits = same_shapes(state, own)
     if f'{_STEM}.conv.weight' not in fits:
         theirs, mine = (len(each[f'{_STEM}.conv.weight']) for each in (state, own))

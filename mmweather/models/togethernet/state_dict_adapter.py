@@ -10,48 +10,55 @@ import torch
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 
 from .layers import ModulatedDeformConv
 
 StateDict = Mapping[str, Tensor]
 
-# Tried in order on the whole key; later rules see what earlier ones left.
-_RULES = [(re.compile(pattern), replacement) for pattern, replacement in (
-    (r'^backbone\.backbone\.deconv\.', 'backbone.dtfe.deform.'),
-    (r'^backbone\.backbone\.swt1\.', 'backbone.dtfe.csp.'),
-    (r'^backbone\.backbone\.stem\.', 'backbone.stem.'),
-    (r'^backbone\.backbone\.dark2\.', 'backbone.stage1.'),
-    (r'^backbone\.backbone\.dark3\.', 'backbone.stage2.'),
-    (r'^backbone\.backbone\.dark4\.', 'backbone.stage3.'),
-    (r'^backbone\.backbone\.dark5\.', 'backbone.stage4.'),
-    (r'^backbone\.lateral_conv0\.', 'neck.reduce_layers.0.'),
-    (r'^backbone\.reduce_conv1\.', 'neck.reduce_layers.1.'),
-    (r'^backbone\.C3_p4\.', 'neck.top_down_blocks.0.'),
-    (r'^backbone\.C3_p3\.', 'neck.top_down_blocks.1.'),
-    (r'^backbone\.bu_conv2\.', 'neck.downsamples.0.'),
-    (r'^backbone\.bu_conv1\.', 'neck.downsamples.1.'),
-    (r'^backbone\.C3_n3\.', 'neck.bottom_up_blocks.0.'),
-    (r'^backbone\.C3_n4\.', 'neck.bottom_up_blocks.1.'),
-    (r'^backbone\.sc1\.', 'neck.calibrated.0.'),
-    (r'^backbone\.sc2\.', 'neck.calibrated.1.'),
-    (r'^backbone\.sc3\.', 'neck.calibrated.2.'),
-    (r'^backbone\.decoder\.', 'restoration_head.'),
-    (r'^head\.stems\.', 'neck.out_convs.'),
-    (r'^head\.(cls|reg)_convs\.', r'bbox_head.multi_level_\1_convs.'),
-    (r'^head\.(cls|reg|obj)_preds\.', r'bbox_head.multi_level_conv_\1.'),
-    # Inside CSP layers; stage4.1 is the pyramid pooling, whose convolutions keep their names.
-    (r'^(backbone\.stage(?:[123]\.1|4\.2)|neck\.\w+_blocks\.\d)\.conv1\.', r'\1.main_conv.'),
-    (r'^(backbone\.stage(?:[123]\.1|4\.2)|neck\.\w+_blocks\.\d)\.conv2\.', r'\1.short_conv.'),
-    (r'^(backbone\.stage(?:[123]\.1|4\.2)|neck\.\w+_blocks\.\d)\.conv3\.', r'\1.final_conv.'),
-    (r'^(backbone\.stage(?:[123]\.1|4\.2)|neck\.\w+_blocks\.\d)\.m\.', r'\1.blocks.'),
-)]
+# Published prefix -> ours.
+_PREFIXES = {
+    'backbone.backbone.deconv.': 'backbone.dtfe.deform.',
+    'backbone.backbone.swt1.': 'backbone.dtfe.csp.',
+    'backbone.backbone.stem.': 'backbone.stem.',
+    **{f'backbone.backbone.dark{i + 1}.': f'backbone.stage{i}.' for i in (1, 2, 3, 4)},
+    'backbone.lateral_conv0.': 'neck.reduce_layers.0.',
+    'backbone.reduce_conv1.': 'neck.reduce_layers.1.',
+    'backbone.C3_p4.': 'neck.top_down_blocks.0.',
+    'backbone.C3_p3.': 'neck.top_down_blocks.1.',
+    'backbone.bu_conv2.': 'neck.downsamples.0.',
+    'backbone.bu_conv1.': 'neck.downsamples.1.',
+    'backbone.C3_n3.': 'neck.bottom_up_blocks.0.',
+    'backbone.C3_n4.': 'neck.bottom_up_blocks.1.',
+    **{f'backbone.sc{i + 1}.': f'neck.calibrated.{i}.' for i in (0, 1, 2)},
+    'backbone.decoder.': 'restoration_head.',
+    'head.stems.': 'neck.out_convs.',
+    **{f'head.{kind}_convs.': f'bbox_head.multi_level_{kind}_convs.' for kind in ('cls', 'reg')},
+    **{f'head.{kind}_preds.': f'bbox_head.multi_level_conv_{kind}.' for kind in ('cls', 'reg', 'obj')},
+}
+# Inside CSP layers; stage4.1 is the pyramid pooling, whose convolutions keep their names.
+_CSP = re.compile(r'^(backbone\.stage(?:[123]\.1|4\.2)|neck\.\w+_blocks\.\d)\.(\w+)\.')
+_CSP_PARTS = {'conv1': 'main_conv', 'conv2': 'short_conv', 'conv3': 'final_conv', 'm': 'blocks'}
+
+
+def _swap(key: str, prefixes: Mapping[str, str]) -> str:
+    old = next((prefix for prefix in prefixes if key.startswith(prefix)), '')
+    return prefixes.get(old, '') + key.removeprefix(old)
+
+
+def _swap_part(key: str, parts: Mapping[str, str]) -> str:
+    return _CSP.sub(lambda match: f'{match[1]}.{parts.get(match[2], match[2])}.', key)
 
 
 def rename(key: str) -> str:
     """Our name of a published key; the deformable convolution's two predictors keep theirs, see :func:`convert`."""
-    for pattern, replacement in _RULES:
-        key = pattern.sub(replacement, key)
-    return key
+    return _swap_part(_swap(key, _PREFIXES), _CSP_PARTS)
+
+
+def published_name(key: str) -> str:
+    """Return the published name of our key, the reverse of :func:`rename`."""
+    parts = {ours: published for published, ours in _CSP_PARTS.items()}
+    return _swap(_swap_part(key, parts), {ours: published for published, ours in _PREFIXES.items()})
 
 
 def predictor_rows(taps: int) -> list[int]:
@@ -76,6 +83,20 @@ def _join_predictors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def _split_predictors(state: StateDict) -> dict[str, Tensor]:
+    """Make the published two predictors of our one, the reverse of :func:`_join_predictors`."""
+    result = {}
+    for key, value in state.items():
+        if '.conv_offset.' not in f'.{key}':
+            result[key] = value
+            continue
+        taps = len(value) // 3
+        rows = predictor_rows(taps)
+        result[key.replace('conv_offset.', 'p_conv.')] = value[[rows.index(row) for row in range(2 * taps)]]
+        result[key.replace('conv_offset.', 'm_conv.')] = value[2 * taps:]
+    return result
+
+
 def convert(state: StateDict) -> dict[str, Tensor]:
     """A published state dict under our names, which are also those of an mmdet detector.
 
@@ -87,19 +108,22 @@ def convert(state: StateDict) -> dict[str, Tensor]:
     return _join_predictors({rename(key): value for key, value in state.items()})
 
 
+def to_published(state: StateDict) -> dict[str, Tensor]:
+    """Return a state dict of ours under the published names, the reverse of :func:`convert`."""
+    return _split_predictors({published_name(key): value for key, value in state.items()})
+
+
 def network_options(state: StateDict) -> dict[str, Any]:
-    """Constructor arguments of :class:`~mmweather.models.togethernet.network.TogetherNetwork` from published shapes.
+    """Constructor arguments of :class:`~mmweather.models.togethernet.detector.TogetherNet` from published shapes.
 
     Raises:
         CheckpointError: keys that every TogetherNet has are missing.
     """
     prefix = 'backbone.backbone.dark2.1.m.'
     try:
-        return dict(
-            num_classes=state['head.cls_preds.0.weight'].shape[0],
-            widen_factor=state['backbone.backbone.stem.conv.conv.weight'].shape[0] / 64,
-            deepen_factor=len({key[len(prefix):].split('.')[0] for key in state if key.startswith(prefix)}) / 3,
-        )
+        depth = len({key[len(prefix):].split('.')[0] for key in state if key.startswith(prefix)}) / 3
+        width = state['backbone.backbone.stem.conv.conv.weight'].shape[0] / 64
+        return dict(num_classes=state['head.cls_preds.0.weight'].shape[0], arch=(depth, width))
     except KeyError as error:
         raise CheckpointError(f'the state dict has no key {error}: not a TogetherNet checkpoint') from None
 
@@ -107,7 +131,7 @@ def network_options(state: StateDict) -> dict[str, Any]:
 def _build_network(state: StateDict, **options: Any) -> tuple[nn.Module, StateDict]:
     from mmweather.registry import MODELS
     # By name, so that a missing mmdet is reported in one line.
-    network = MODELS.build({'type': 'mmweather.TogetherNetwork', **network_options(state), **options})
+    network = MODELS.build({'type': 'mmweather.TogetherNet', **network_options(state), **options})
     return network, convert(state)
 
 
@@ -119,12 +143,31 @@ def _build_deform(state: StateDict, **options: Any) -> tuple[nn.Module, StateDic
     return ModulatedDeformConv(in_channels, out_channels, kernel_size, **options), _join_predictors(state)
 
 
-def _call(network: nn.Module, *inputs: Tensor) -> Any:
-    return network(*inputs)
+def _publish_deform(state: StateDict) -> dict[str, Tensor]:
+    return {f'deform.{key}': value for key, value in _split_predictors(state).items()}
 
 
-#: Name of the published network -> (builder from the state dict, call with the published inputs and outputs).
+def published_outputs(detector: nn.Module, img: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Outputs of the published network.
+
+    Args:
+        detector: :class:`~mmweather.models.togethernet.detector.TogetherNet`.
+        img: foggy images (B, 3, H, W), RGB normalised with ImageNet's mean and deviation; H and W multiples of 32. (The
+            published code needs 128 or more.)
+
+    Returns:
+        Raw maps (B, 5 + classes, H / s, W / s) for s = 8, 16, 32 with channels x, y, w, h, objectness, classes; and the
+        restored image (B, 3, H, W) in the space of ``img``.
+    """
+    network: Any = detector
+    features = network.backbone(img)
+    maps = [torch.cat((box, objectness, classes), 1)
+            for classes, box, objectness in zip(*network.bbox_head(network.neck(features)), strict=True)]
+    return maps, network.restoration_head(features)
+
+
+#: Name of the published network -> how it becomes ours and back.
 NETWORKS = {
-    'togethernet_s_nc5': (_build_network, _call),
-    'deform_small': (_build_deform, _call),
+    'togethernet_s_nc5': Adapter(_build_network, to_published, published_outputs),
+    'deform_small': Adapter(_build_deform, _publish_deform),
 }

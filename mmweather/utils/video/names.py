@@ -37,9 +37,3 @@ def import_av(what: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise missing_toolbox(what, error) from error
     return av
-
-
-def reason(error: BaseException) -> str:
-    """What FFmpeg said, in one line, without the file name that it adds."""
-    text = getattr(error, 'strerror', None) or str(error)
-    return ' '.join(str(text).split()) or type(error).__name__

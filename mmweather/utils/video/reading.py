@@ -14,7 +14,8 @@ import numpy as np
 from ...errors import DataError
 from ..files import check_regular
 from ..pixels import check_pixels
-from .names import import_av, reason
+from ..text import reason
+from .names import import_av
 
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: the cover of an album is stored as a video of one frame
 _DEFAULT_RATE = Fraction(25)

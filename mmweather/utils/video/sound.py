@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from .names import import_av, reason
+from ..text import reason
+from .names import import_av
 
 if TYPE_CHECKING:
     from .reading import VideoReader

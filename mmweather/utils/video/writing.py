@@ -12,7 +12,8 @@ import numpy as np
 
 from ...errors import DataError
 from ..atomic import unnamed_file
-from .names import CONTAINERS, WRITABLE_EXTENSIONS, import_av, reason
+from ..text import reason
+from .names import CONTAINERS, WRITABLE_EXTENSIONS, import_av
 from .reading import VideoReader
 from .sound import Sound
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmweather.errors import CheckpointError
+from mmweather.methods import Adapter
 
 from .network import LightCurve
 
@@ -28,9 +29,4 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {'curve.alpha': state['strength']}
 
 
-def call(network: nn.Module, *inputs: Tensor) -> Any:
-    """Run the network on the published inputs."""
-    return network(*inputs)
-
-
-NETWORKS = {'curve': (to_ours, call, to_published)}
+NETWORKS = {'curve': Adapter(to_ours, to_published)}

@@ -22,7 +22,7 @@ class Block:
 
 sys.meta_path.insert(0, Block())
 import mmweather.registry as registry
-sys.meta_path.insert(0, Block())  # the mends may have put finders before ours
+sys.meta_path.insert(0, Block())  # the fixes may have put finders before ours
 
 import torch
 from mmengine.config import Config

@@ -133,7 +133,7 @@ def test_restorer_loss_needs_a_target():
         model(**model.data_preprocessor(batch()), mode='loss')
 
 
-def test_batch_of_different_sizes_names_the_mend():
+def test_batch_of_different_sizes_names_the_fix():
     data = batch()
     data['inputs']['img'][1] = data['inputs']['img'][1][:, :-1]
     with pytest.raises(DataError, match='batch_size=1'):

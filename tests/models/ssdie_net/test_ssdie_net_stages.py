@@ -9,19 +9,17 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from parity_compare import COMMITTED, GoldenFolder
+from parity_fill import fill_input
+from parity_ssdie_net_inputs import blocky, gained_state, norms
 
-from mmweather.apis.golden.compare import GoldenFolder
-from mmweather.apis.golden.fill import fill_input
-from mmweather.apis.golden.ssdie_net_inputs import blocky, gained_state, norms
 from mmweather.registry import MODELS
 
 MODELS_OF_CONFIGS = Path(__file__).parents[3] / 'configs/_base_/models'
-GOLDEN = Path(__file__).parents[3] / '..' / 'shared' / 'golden' / 'ssdie_net'
+GOLDEN = COMMITTED / 'ssdie_net'
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),  # half a minute of CPU seconds, at 256x256 through VGG-19
-    pytest.mark.skipif(not (GOLDEN / 'golden_train_step.npz').is_file(), reason='no golden vectors beside the '
-                       'repository (../shared/golden)'),
 ]
 STILL = {'unet': dict(type='mmweather.SandDustUNet', dropout=0.0, noise_std=0.0),
          'msff': dict(type='mmweather.MSFF', noise_std=0.0)}
@@ -87,7 +85,7 @@ def test_stage_b_trains_the_classifier_of_dark_channels():
 
 
 def test_stage_c_is_semi_supervised():
-    """MSFF and two copies. (The U-Net with five takes a minute; the golden check computes it.)"""
+    """MSFF and two copies. (The U-Net with five takes a minute; the parity check computes it.)"""
     copies = 2
     reference = GoldenFolder(GOLDEN).arrays('golden_train_step_msff.npz')
     model, wrappers = stage('ssdie_net.py', 'msff', noise_copies=copies, recompute_views=True)

@@ -20,12 +20,11 @@ from mmengine.structures import InstanceData  # noqa: E402
 from mmweather.apis.adapters import from_official  # noqa: E402
 from mmweather.errors import ConfigError, DataError  # noqa: E402
 from mmweather.models.togethernet.detector import ARCHITECTURES, TogetherNet  # noqa: E402
-from mmweather.models.togethernet.network import TogetherNetwork  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
 from mmweather.utils.checkpoint import load_into  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
-GOLDEN = ROOT / '..' / 'shared' / 'golden' / 'togethernet'
+GOLDEN = ROOT / 'tests' / 'parity' / 'vectors' / 'togethernet'
 PREPROCESSOR = dict(type='mmdet.DetDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
                     bgr_to_rgb=True, pad_size_divisor=32)
 NARROW = (0.33, 0.125)
@@ -65,11 +64,10 @@ def sample(boxes=((5, 5, 40, 40), ), labels=(0, ), clear=None, **meta) -> DetDat
 @pytest.fixture(scope='module')
 def step():
     """One step of the detector with the golden weights and inputs, by the published schedule's optimizer."""
-    if not (GOLDEN / 'golden_train_step.json').is_file():
-        pytest.skip('no golden vectors beside the repository (../shared/golden)')
-    from mmweather.apis.golden.compare import GoldenFolder
-    from mmweather.apis.golden.fill import fill_input
-    from mmweather.apis.golden.togethernet import NETWORK, published_state, targets_of
+    from parity_compare import GoldenFolder
+    from parity_fill import fill_input
+    from parity_togethernet_inputs import NETWORK, published_state
+    from parity_togethernet_training import targets_of
     record = json.loads((GOLDEN / 'golden_train_step.json').read_text())
     model = Config.fromfile(ROOT / 'configs/_base_/models/togethernet_s.py').model
     model.update(data_preprocessor=None, backbone=dict(dtfe=dict(dropout=0.0)), published_frozen_attention=True)
@@ -106,11 +104,9 @@ def test_losses_of_the_published_step(step):
 
 
 def test_gradients_and_changes_of_the_published_step(step):
-    from mmweather.apis.golden.togethernet import TrainStep
+    from parity_togethernet_training import published_values
     record, _, _, gradients, changes, detector = step
-    published = TrainStep.__new__(TrainStep)
-    published.record = record
-    gradients, changes = published.published(gradients), published.published(changes)
+    gradients, changes = published_values(record, gradients), published_values(record, changes)
     assert set(changes) == set(record['params'])
     assert set(record['params']) - set(gradients) == {
         f'backbone.backbone.swt1.m.tr.0.ma.in_proj_{kind}' for kind in ('weight', 'bias')}
@@ -121,31 +117,30 @@ def test_gradients_and_changes_of_the_published_step(step):
             assert gradients[name].norm().item() == pytest.approx(wanted['grad_l2'], rel=3e-3), name
         # A decay where there should be none, or the other way round, changes the length of the step.
         assert changes[name].norm().item() == pytest.approx(wanted['delta_l2'], rel=3e-3, abs=1e-9), name
-    buffers = published.published(dict(detector.named_buffers()))
+    buffers = published_values(record, dict(detector.named_buffers()))
+    assert len(record['bn_running']) == len(record['bn_running_var']) == 80
     for name, wanted in record['bn_running'].items():
         assert buffers[name].double().sum().item() == pytest.approx(wanted['mean_sum'], rel=1e-4, abs=1e-3), name
+    for name, wanted in record['bn_running_var'].items():
+        assert buffers[name].double().sum().item() == pytest.approx(wanted, rel=1e-4), name
 
 
 def test_published_gradients_value_by_value(step):
-    from mmweather.apis.golden.togethernet import GRADIENTS, TrainStep
+    from parity_compare import GoldenFolder, Relative, compare
+    from parity_togethernet_training import GRADIENTS, published_values
     record, _, _, gradients, *_ = step
-    published = TrainStep.__new__(TrainStep)
-    published.record = record
-    gradients = published.published(gradients)
-    with np.load(GOLDEN / 'golden_train_step_grads.npz') as reference:
-        for name, key in GRADIENTS.items():
-            if name == 'in_proj':
-                continue
-            wanted = reference[name]
-            # Tolerances as in the golden check, which says where they come from.
-            behind = name in ('stem', 'p_conv_w', 'p_conv_b', 'deform_w', 'sc1_k2')
-            gap = np.abs(gradients[key].flatten()[:4096].numpy() - wanted).max()
-            assert gap <= np.abs(wanted).max() * (1e-2 if behind else 1e-3), name
+    gradients = published_values(record, gradients)
+    reference = GoldenFolder(GOLDEN).arrays('golden_train_step_grads.npz')
+    for name, key in GRADIENTS.items():
+        if name == 'in_proj':
+            continue
+        # Tolerances as in the parity check, which says where they come from.
+        behind = name in ('stem', 'p_conv_w', 'p_conv_b', 'deform_w', 'sc1_k2')
+        ours = gradients[key].flatten()[:4096]
+        assert compare('', name, ours, reference[name], Relative(1e-2 if behind else 1e-3, None)).ok, name
 
 
 def test_weights_decay_as_published():
-    if not (GOLDEN / 'golden_train_step.json').is_file():
-        pytest.skip('no golden vectors beside the repository (../shared/golden)')
     from mmweather.models.togethernet.state_dict_adapter import rename
     groups = {rename(name): facts['group'] for name, facts in
               json.loads((GOLDEN / 'golden_train_step.json').read_text())['params'].items()}
@@ -169,14 +164,9 @@ def test_weights_decay_as_published():
 
 @pytest.mark.parametrize('arch', ARCHITECTURES)
 def test_one_variable_sets_every_width(arch):
-    depth, width = ARCHITECTURES[arch]
     with torch.device('meta'):
         detector = build(arch=arch, num_classes=7, data_preprocessor=None)
-        network = TogetherNetwork(7, width, depth)
         scores, boxes, objectness = detector.eval()(torch.empty(1, 3, 128, 160), mode='tensor')
-    # So a converted checkpoint loads strictly.
-    assert {k: v.shape for k, v in detector.state_dict().items()} == {
-        k: v.shape for k, v in network.state_dict().items()}
     assert [tuple(x.shape[1:]) for x in scores] == [(7, 16, 20), (7, 8, 10), (7, 4, 5)]
     assert boxes[2].shape[1] == 4 and objectness[2].shape[1] == 1
 
@@ -325,9 +315,7 @@ def test_a_centred_letterbox_is_undone_in_the_boxes(narrow):
 
 def test_detections_are_those_of_the_published_code():
     """Raw maps of the golden file through the detector's own head and settings."""
-    if not (GOLDEN / 'golden_postproc.npz').is_file():
-        pytest.skip('no golden vectors beside the repository (../shared/golden)')
-    from mmweather.apis.golden.fill import fill_input
+    from parity_fill import fill_input
     detector = build(num_classes=5)
     maps = []
     for s in (8, 16, 32):

@@ -9,13 +9,15 @@ import torch
 pytest.importorskip('mmdet', reason='the network is built from mmdet')
 
 from mmengine.structures import InstanceData  # noqa: E402
+from parity_togethernet_training import detection_losses  # noqa: E402
 
 from mmweather.apis.adapters import from_official, published_networks  # noqa: E402
 from mmweather.errors import CheckpointError  # noqa: E402
-from mmweather.models.togethernet import postprocess
 from mmweather.models.togethernet import state_dict_adapter as official  # noqa: E402
-from mmweather.models.togethernet.losses import FocalObjectnessLoss, joint_loss  # noqa: E402
-from mmweather.models.togethernet.network import TogetherNetwork, published_initialisation, split_maps  # noqa: E402
+from mmweather.models.togethernet.detector import TogetherNet  # noqa: E402
+from mmweather.models.togethernet.head import published_initialisation  # noqa: E402
+from mmweather.models.togethernet.losses import FocalObjectnessLoss  # noqa: E402
+from mmweather.models.togethernet.state_dict_adapter import published_outputs  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
 
 
@@ -25,16 +27,16 @@ def seeded():
 
 
 @pytest.fixture(scope='module')
-def tiny() -> TogetherNetwork:
+def tiny() -> TogetherNet:
     torch.manual_seed(0)
-    return MODELS.build(dict(type='mmweather.TogetherNetwork', num_classes=3, widen_factor=0.125)).eval()
+    return MODELS.build(dict(type='mmweather.TogetherNet', num_classes=3, arch=(0.33, 0.125))).eval()
 
 
 @pytest.mark.parametrize('widen, deepen', [(0.375, 0.33), (0.5, 0.33), (0.75, 0.67), (1.0, 1.0), (1.25, 1.33)])
 def test_every_width_of_yolox(widen, deepen):
     with torch.device('meta'):
-        network = TogetherNetwork(7, widen, deepen).eval()
-        maps, restored = network(torch.empty(2, 3, 64, 96))
+        network = TogetherNet((deepen, widen), 7).eval()
+        maps, restored = published_outputs(network, torch.empty(2, 3, 64, 96))
     assert [tuple(x.shape) for x in maps] == [(2, 12, 8, 12), (2, 12, 4, 6), (2, 12, 2, 3)]
     assert restored.shape == (2, 3, 64, 96)
 
@@ -42,23 +44,21 @@ def test_every_width_of_yolox(widen, deepen):
 @pytest.mark.parametrize('classes, wanted', [(1, 16009712), (5, 16011260), (20, 16017065), (80, 16040285)])
 def test_number_of_parameters_is_published(classes, wanted):
     with torch.device('meta'):
-        network = TogetherNetwork(classes, 0.5, 0.33)
+        network = TogetherNet('s', classes)
     assert sum(p.numel() for p in network.parameters()) == wanted
 
 
 @pytest.mark.parametrize('size', [(32, 32), (96, 64)])
-def test_below_the_published_least_size_and_without_the_decoder(tiny, size):
+def test_below_the_published_least_size(tiny, size):
     x = torch.randn(1, 3, *size)
     with torch.no_grad():
-        maps, restored = tiny(x)
-        only, nothing = tiny(x, restore=False)
+        maps, restored = published_outputs(tiny, x)
     assert restored.shape == x.shape and restored.abs().max() < 1
-    assert nothing is None
-    assert all(torch.equal(a, b) for a, b in zip(maps, only, strict=True))
+    assert [tuple(m.shape[2:]) for m in maps] == [(size[0] // s, size[1] // s) for s in (8, 16, 32)]
 
 
 def test_restoration_trains_the_backbone_and_neither_neck_nor_head(tiny):
-    _, restored = tiny(torch.randn(1, 3, 64, 64))
+    _, restored = published_outputs(tiny, torch.randn(1, 3, 64, 64))
     tiny.zero_grad()
     restored.square().mean().backward()
     reached = {name.split('.')[0] for name, p in tiny.named_parameters() if p.grad is not None and p.grad.any()}
@@ -73,12 +73,12 @@ def instances(boxes: list, labels: list) -> InstanceData:
 
 
 def test_losses_without_boxes_and_with_boxes_outside(tiny):
-    maps, _ = tiny(torch.randn(3, 3, 64, 64), restore=False)
+    maps, _ = published_outputs(tiny, torch.randn(3, 3, 64, 64))
     targets = [instances([], []), instances([[-50, -60, -10, -20]], [0]), instances([[8, 8, 60, 50]], [2])]
-    terms = tiny.detection_losses(maps, targets)
+    terms = detection_losses(tiny, maps, targets)
     assert set(terms) == {'loss_cls', 'loss_bbox', 'loss_obj'}
     assert all(torch.isfinite(value) and value > 0 for value in terms.values())
-    empty = tiny.detection_losses([x[:1] for x in maps], targets[:1])
+    empty = detection_losses(tiny, [x[:1] for x in maps], targets[:1])
     assert empty['loss_cls'] == empty['loss_bbox'] == 0
     # Nothing is found, so every place is a negative and the divisor is one.
     p = torch.cat([x.detach()[:1, 4].flatten() for x in maps]).double().sigmoid()
@@ -86,10 +86,10 @@ def test_losses_without_boxes_and_with_boxes_outside(tiny):
 
 
 def test_losses_leave_the_maps_alone(tiny):
-    maps, _ = tiny(torch.randn(1, 3, 64, 64), restore=False)
+    maps, _ = published_outputs(tiny, torch.randn(1, 3, 64, 64))
     kept = [x.clone() for x in maps]
-    first = tiny.detection_losses(maps, [instances([[8, 8, 60, 50]], [2])])
-    second = tiny.detection_losses(maps, [instances([[8, 8, 60, 50]], [2])])
+    first = detection_losses(tiny, maps, [instances([[8, 8, 60, 50]], [2])])
+    second = detection_losses(tiny, maps, [instances([[8, 8, 60, 50]], [2])])
     assert first == second and all(torch.equal(a, b) for a, b in zip(maps, kept, strict=True))
 
 
@@ -110,52 +110,6 @@ def test_focal_objectness_of_certain_mistakes_is_finite(dtype):
     loss = FocalObjectnessLoss()(logits, torch.tensor([1.0, 0.0]))
     loss.backward()
     assert loss.item() == pytest.approx(-np.log(1e-5), rel=1e-3) and torch.isfinite(logits.grad).all()
-
-
-def test_joint_loss_weights():
-    restored, clear = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
-    wanted = 0.2 * 3 + 0.8 * ((restored - clear)**2).sum() / 120
-    assert joint_loss(torch.tensor(3.0), restored, clear).item() == pytest.approx(wanted.item(), rel=1e-6)
-
-
-def test_decoding_one_place():
-    maps = [torch.randn(2, 8, 6, 10), torch.randn(2, 8, 3, 5)]
-    decoded = postprocess.decode(maps, (8, 16))
-    assert decoded.shape == (2, 75, 8)
-    x, y, w, h, obj, *_ = maps[1][1, :, 2, 3].tolist()
-    wanted = [(3 + x) * 16 / 80, (2 + y) * 16 / 48, np.exp(w) * 16 / 80, np.exp(h) * 16 / 48, 1 / (1 + np.exp(-obj))]
-    assert decoded[1, 60 + 2 * 5 + 3, :5].tolist() == pytest.approx(wanted, rel=1e-5)
-
-
-def test_detections_are_those_of_mmdets_head(tiny):
-    maps = [3 * torch.randn(1, 8, 64 // s, 96 // s) for s in (8, 16, 32)]
-    boxes, objectness, classes = split_maps([x.clone() for x in maps])
-    config = MODELS.build(dict(type='mmweather.TogetherNetwork', num_classes=3, widen_factor=0.125)).bbox_head.test_cfg
-    for x in boxes:
-        x[:, 2:].clamp_(-1, 1)
-    maps = [torch.cat(parts, 1) for parts in zip(boxes, objectness, classes, strict=True)]
-    from mmengine.config import ConfigDict
-    # grid_priors defaults to CUDA only without a device; the head passes that of the maps.
-    found, = tiny.bbox_head.predict_by_feat(classes, boxes, objectness, [dict(scale_factor=(1, 1))],
-                                            ConfigDict(config))
-    ours = postprocess.detections(postprocess.decode(maps)[0], 0.001, 0.65, (64, 96), (64, 96), False)
-    assert len(ours) == len(found.scores) > 10
-    assert np.allclose(ours[:, 4] * ours[:, 5], found.scores, atol=1e-6)
-    assert np.allclose(ours[:, [1, 0, 3, 2]], found.bboxes, atol=1e-3)
-    assert np.array_equal(ours[:, 6], found.labels)
-
-
-def test_no_detection_at_all():
-    decoded = postprocess.decode([torch.full((1, 7, 2, 2), -20.0)], (8, ))
-    assert postprocess.detections(decoded[0], 0.5, 0.65, (16, 16), (10, 30)).shape == (0, 7)
-
-
-def test_undo_letterbox_inverts_an_exact_fit():
-    # 40x80 in 160x160: enlarged by two, 40 rows above and below.
-    boxes = np.array([[0.5, 0.5, 1.0, 0.5], [0.25, 0.375, 0.1, 0.05]])
-    back = postprocess.undo_letterbox(boxes, (160, 160), (40, 80))
-    assert np.allclose(back, [[0, 0, 40, 80], [8, 16, 12, 24]])
-    assert np.allclose(postprocess.undo_letterbox(boxes, (160, 160), (40, 80), False)[0], [10, 0, 30, 80])
 
 
 @pytest.mark.parametrize('key, wanted', [
@@ -205,7 +159,7 @@ def test_a_strange_checkpoint_is_named():
 
 
 def test_published_initialisation(tiny):
-    network = TogetherNetwork(3, 0.25, dtfe=dict(zero_offsets=True))
+    network = TogetherNet((0.33, 0.25), 3, backbone=dict(dtfe=dict(zero_offsets=True)))
     published_initialisation(network)
     assert not network.backbone.dtfe.deform.conv_offset.weight.any()
     for weight in (network.backbone.dtfe.deform.conv.weight, network.restoration_head.conv_1[0].weight,

@@ -1,0 +1,1 @@
+"""Reading configs, and explaining their mistakes in one line with the key."""
