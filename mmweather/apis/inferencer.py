@@ -227,8 +227,9 @@ class Inferencer:
             yield from work_through(works, task, options, report, len(works), record=record)
         for video in moving:
             file = video.file
-            if record is not None and record.keeps(video.work.target):
-                report.skip(video.work.target, record)
+            target = video.work.target
+            if record is not None and target is not None and record.keeps(target):
+                report.skip(target, record)
                 continue
             try:
                 yield from video.run(options, report, max_frames, record)

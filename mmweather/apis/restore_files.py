@@ -51,8 +51,8 @@ def find_images(source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]
     Raises:
         DataError: nothing is there, two pictures would have one result, or one has no name but its ending.
     """
-    several = isinstance(source, Iterable) and not isinstance(source, (str, bytes))
-    items = list(source) if several else [source]
+    items: list[Any] = (list(source) if isinstance(source, Iterable) and not isinstance(source, (str, bytes))
+                        else [source])
     without = None if leave_out is None else Path(os.path.realpath(leave_out))
     owners: dict[Path, Path] = {}
     for entry in items:

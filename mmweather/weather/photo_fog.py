@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..utils.arrays import to_uint8
 from .fog import Range, beta_of_visibility
 
 
 @dataclass(frozen=True)
 class PhotoFog:
-    """Ranges that :meth:`lay` draws from; probabilities in [0, 1], levels in [0, 1].
+    """Ranges that :meth:`apply` draws from; probabilities in [0, 1], levels in [0, 1].
 
     Args:
         visibility: meteorological range in metres, drawn evenly in its logarithm.
@@ -44,7 +45,7 @@ class PhotoFog:
     quality: tuple[int, int] = (35, 95)
     least: float = 0.04
 
-    def lay(self, image: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, image: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw fog and a camera for one picture.
 
         Args:
@@ -71,7 +72,7 @@ class PhotoFog:
             foggy = cv2.GaussianBlur(foggy, (0, 0), rng.uniform(0.3, max(self.blur, 0.31)))
         if rng.random() < 0.6:
             foggy += np.float32(rng.uniform(0, self.noise)) * rng.standard_normal(foggy.shape, np.float32)
-        result = np.rint(foggy.clip(0, 1) * 255).astype(np.uint8)
+        result = to_uint8(foggy)
         if rng.random() < 0.6:
             quality = int(rng.integers(self.quality[0], self.quality[1] + 1))
             result = cv2.imdecode(cv2.imencode('.jpg', result, [cv2.IMWRITE_JPEG_QUALITY, quality])[1],

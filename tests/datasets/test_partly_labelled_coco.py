@@ -1,4 +1,4 @@
-"""COCO files whose images are labelled for some classes only, depth maps, and fog laid on them."""
+"""COCO files whose images are labelled for some classes only, depth maps, and fog added to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# Clear street photos with depth maps, fog laid on while training; boxes where a set has them.  Each set lies in a
+# Clear street photos with depth maps, fog added while training; boxes where a set has them.  Each set lies in a
 # folder of its own, as downloaded, with a folder of depth maps (8-bit PNG, metres = value / 2.5, of any size):
 #   data/vehicles_openimages  images, {train,valid,test}.json (COCO form), depth       Open Images, vehicles only
 #   data/coco_street          images, {train,val}.json, depth                          photos of COCO

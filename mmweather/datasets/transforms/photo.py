@@ -13,6 +13,7 @@ from mmcv.transforms import BaseTransform
 
 from ...errors import ConfigError
 from ...registry import TRANSFORMS
+from ...utils.arrays import to_uint8
 from .resizing import resize_picture
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -85,7 +86,7 @@ class StretchLevels(BaseTransform):
         if self.saturation != 1:
             grey = (light @ _LUMA)[..., None]
             light = grey + (light - grey) * np.float32(self.saturation)
-        results[self.key] = np.clip(np.rint(light), 0, 255).astype(np.uint8)
+        results[self.key] = to_uint8(light, 255)
         return results
 
     def __repr__(self) -> str:
@@ -191,7 +192,7 @@ class DegradePhoto(BaseTransform):
         sigma, noisy = np.random.uniform(*self.noise), np.random.uniform() < self.noise_prob
         if noisy:
             image = image + np.random.standard_normal(image.shape).astype(np.float32) * np.float32(sigma / 255)
-        degraded = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+        degraded = to_uint8(image)
         quality, pressed = round(np.random.uniform(*self.quality)), np.random.uniform() < self.jpeg_prob
         if pressed:
             data = cv2.imencode('.jpg', degraded[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]

@@ -75,7 +75,7 @@ class AddPhotoFog(BaseTransform):
         rng = (np.random.default_rng(np.random.randint(2**31, size=4)) if self.seed is None
                else generator_of(image, 'photo fog', self.seed))
         if rng.random() < self.prob:
-            results[self.key] = self.fog.lay(image, self._depth(results, image), rng)
+            results[self.key] = self.fog.apply(image, self._depth(results, image), rng)
         else:
             results[self.key] = image.copy()
         if self.clean_key:

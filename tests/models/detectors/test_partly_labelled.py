@@ -10,8 +10,8 @@ pytest.importorskip('mmdet', reason='the head is one of mmdet')
 from mmengine.config import ConfigDict  # noqa: E402
 from mmengine.registry import DefaultScope  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
-from mmweather.models.togethernet.network import published_head  # noqa: E402
 
+from mmweather.models.togethernet.head import published_head  # noqa: E402
 from mmweather.registry import MODELS  # noqa: E402
 
 
