@@ -204,7 +204,7 @@ def one_line_errors() -> Iterator[None]:
     except BaseException as error:
         if signals.number is None and not isinstance(error, KeyboardInterrupt):
             raise SystemExit(_report(error)) from error
-        number = int(signals.number or getattr(error, 'number', signal.SIGINT))
+        number = signals.number if signals.number is not None else int(getattr(error, 'number', signal.SIGINT))
         signals._before.clear()  # further signals are ignored until the process has ended
         _end_stopped(number)
         raise SystemExit(128 + number) from None
