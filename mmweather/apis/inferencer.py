@@ -167,6 +167,7 @@ class Inferencer:
             batch_size: pictures of one size in a row that go through the network together.
             draw: draw boxes and masks.
             compare: also write the given picture and the result side by side; a video's frames become so.
+                Results without it are made again; pictures with it are kept in a run without.
             overwrite: do again what is there already.
             show_progress: whether to show bars; None shows them on a terminal.
             max_frames: stop a camera or a video after so many frames.
