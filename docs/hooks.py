@@ -24,7 +24,9 @@ LOG = logging.getLogger('mkdocs.hooks.mmweather')
 SINGLE = {
     'README.md': 'index.md',
     'CONTRIBUTING.md': 'contributing.md',
+    'CHANGELOG.md': 'changelog.md',
     'benchmarks/README.md': 'benchmarks.md',
+    'tests/parity/README.md': 'parity.md',
 }
 STATUS = ('*parity*: meets the golden vectors of the published code; *retrained*: trained here by the commands on this '
           'page; *unverified*: neither. Weights in the package load when no checkpoint is given.')

@@ -250,11 +250,20 @@ def _keep_traceback(error: BaseException) -> str:
     return f" with the traceback in '{path}'"
 
 
+def print_stopped(number: int) -> None:
+    """Print the line for a signal that ends the process: ``stopped by SIGTERM``, or ``interrupted`` for SIGINT.
+
+    Args:
+        number: of the signal.
+    """
+    name = signal.Signals(number).name
+    print('interrupted' if name == 'SIGINT' else f'stopped by {name}', file=sys.stderr, flush=True)
+
+
 def _end_stopped(number: int) -> None:
     """Print that a signal ended the command; in a group of processes the first one speaks for all."""
     if os.environ.get('RANK', '0') == '0':
-        name = signal.Signals(number).name
-        print('interrupted' if name == 'SIGINT' else f'stopped by {name}', file=sys.stderr, flush=True)
+        print_stopped(number)
     distributed = sys.modules.get('torch.distributed')
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         # Threads of gloo and NCCL abort a process that ends the usual way while others wait for it.

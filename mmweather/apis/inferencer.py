@@ -170,6 +170,7 @@ class Inferencer:
             batch_size: pictures of one size in a row that go through the network together.
             draw: draw boxes and masks.
             compare: also write the given picture and the result side by side; a video's frames become so.
+                Results without it are made again; pictures with it are kept in a run without.
             overwrite: do again what is there already.
             thermal_range: coldest and hottest count of the thermal pictures, which are stretched to what the model was
                 trained on; None finds out from bit depth and counts (``notes`` of the report say what).

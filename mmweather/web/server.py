@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, missing_toolbox
+from ..errors import ConfigError, missing_toolbox, print_stopped
 from . import visitors as visitors_module
 from .engine import Engine
 from .visitors import Quota, Visitors
@@ -179,7 +179,7 @@ def _signals_exit() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exit that cleans up, unless a handler for them is there already."""
 
     def leave(number: int, _: Any) -> None:
-        print(f'ended by {signal.Signals(number).name}', file=sys.stderr)
+        print_stopped(number)
         raise SystemExit(128 + number)
 
     mine = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL

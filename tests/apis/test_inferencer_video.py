@@ -84,9 +84,14 @@ def test_videos_and_pictures_of_a_folder_and_a_broken_one(tmp_path):
     report = run(Negative(), tmp_path / 'in', out, max_frames=2, compare=True)
     assert [path.relative_to(out).as_posix() for path in report.done] == ['deep/b.png', 'a.mp4']
     assert set(report.failed) == {tmp_path / 'in' / 'c.mp4'}
-    assert sorted(path.name for path in out.rglob('*.*')) == ['a.mp4', 'b.png', 'b_compare.png']
+    assert sorted(path.name for path in out.rglob('[!.]*.*')) == ['a.mp4', 'b.png', 'b_compare.png']
     with open_video(out / 'a.mp4') as result:
         assert result.size == (32, 96) and len(list(result)) == 2
+    # Without `compare`, the picture is kept and the video, whose frames differ, is made again.
+    report = run(Negative(), tmp_path / 'in', out, max_frames=2)
+    assert report.done == [out / 'a.mp4'] and report.skipped == [out / 'deep' / 'b.png']
+    with open_video(out / 'a.mp4') as result:
+        assert result.size == (32, 48)
 
 
 def test_a_stream_that_is_left_leaves_no_half_video(tmp_path):
@@ -154,7 +159,10 @@ def test_detect(scene, capsys):
     frames = json.loads((scene / 'out' / 'film.json').read_text())
     assert [frame['image'] for frame in frames] == ['film.mp4#0', 'film.mp4#1', 'film.mp4#2']
     (scene / 'in' / 'bad.png').unlink()
-    assert cli.main(words(scene, 'detect', 'red')) == 0
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words(scene, 'detect', 'red', '--compare'))
+    assert stopped.value.code == 2 and 'score_thr 0.1 instead of 0.3' in capsys.readouterr().err
+    assert cli.main(words(scene, 'detect', 'red', '--score-thr', '0.1', '--compare')) == 0
     assert '0 done, 3 there already, 0 failed' in capsys.readouterr().out
 
 

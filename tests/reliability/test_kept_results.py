@@ -55,7 +55,7 @@ def test_the_same_run_keeps_all(photos, tmp_path):
 
 @pytest.mark.parametrize(('change', 'words'), [
     (dict(model=Scale(0.25)), 'other weights'), (dict(tile=64), 'tile auto instead of|tile 64|tile'),
-    (dict(compare=True), 'compare False instead of True'), (dict(dtype='bf16'), 'dtype fp32 instead of bf16'),
+    (dict(dtype='bf16'), 'dtype fp32 instead of bf16'),
 ])
 def test_another_model_or_option_is_refused_and_nothing_is_lost(photos, tmp_path, change, words):
     out = tmp_path / 'out'
@@ -68,6 +68,17 @@ def test_another_model_or_option_is_refused_and_nothing_is_lost(photos, tmp_path
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.rglob('*') if path.is_file()}
     assert len(run(photos, out, overwrite=True, **change).done) == 5
     assert len(run(photos, out, **change).skipped) == 5
+
+
+def test_a_rerun_with_compare_adds_the_pictures_and_one_without_keeps_them(photos, tmp_path):
+    out = tmp_path / 'out'
+    run(photos, out)
+    assert len(run(photos, out, compare=True).done) == 4
+    assert len(list(out.rglob('*_compare.png'))) == 4
+    assert len(run(photos, out, compare=True).skipped) == len(run(photos, out).skipped) == 4
+    next(photos.glob('000.*')).touch()
+    assert len(run(photos, out).done) == 1
+    assert len(run(photos, out, compare=True).done) == 1, 'the other side-by-side pictures are up to date'
 
 
 def test_a_changed_input_is_done_again(photos, tmp_path):

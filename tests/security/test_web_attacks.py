@@ -540,7 +540,7 @@ def test_eight_visitors_at_once_get_their_own_results_and_memory_stays_flat(serv
 # Ends ---------------------------------------------------------------------------------------------------------------
 
 
-ENDS = [('SIGTERM', 143, 'ended by SIGTERM'), ('SIGHUP', 129, 'ended by SIGHUP'), ('SIGINT', 130, 'interrupted')]
+ENDS = [('SIGTERM', 143, 'stopped by SIGTERM'), ('SIGHUP', 129, 'stopped by SIGHUP'), ('SIGINT', 130, 'interrupted')]
 
 
 @pytest.mark.parametrize('name, status, line', ENDS)

@@ -240,13 +240,21 @@ def test_a_kill_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(os, 'replace', full)
-    with pytest.raises(DataError, match='No space left on device'), VideoWriter(tmp_path / 'a.mp4', fps=25) as writer:
-        writer.write(frame_of(0, 48, 64))
+@pytest.mark.parametrize('limit', [4096, 40000])
+def test_a_write_that_the_system_refuses_is_one_line_and_leaves_nothing(tmp_path, limit):
+    resource = pytest.importorskip('resource')
+    noise = np.random.default_rng(0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # Python ignores SIGXFSZ, so that a write beyond the limit fails, as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        with pytest.raises(DataError, match='cannot write .*a.mp4') as caught:
+            with VideoWriter(tmp_path / 'a.mp4', fps=25) as writer:
+                for _ in range(60):
+                    writer.write(noise.integers(0, 256, (96, 128, 3), np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert 'File too large' in str(caught.value) and '\n' not in str(caught.value)
     assert os.listdir(tmp_path) == []
 
 

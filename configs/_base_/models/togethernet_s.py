@@ -2,6 +2,8 @@
 model = dict(
     type='mmweather.TogetherNet',
     arch='s',
+    # Changes to the default backbone: none. MMDetection's init_detector reads this key.
+    backbone=dict(),
     num_classes=5,
     data_preprocessor=dict(
         type='mmweather.PairedDetPreprocessor',
