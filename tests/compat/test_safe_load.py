@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import _load_checkpoint
 
-import mmweather.registry  # noqa: F401  applies the mends
+import mmweather.registry  # noqa: F401  applies the fixes
 from mmweather.errors import CheckpointError
 
 TRAIN = textwrap.dedent('''
@@ -46,7 +46,7 @@ TRAIN = textwrap.dedent('''
         return runner
 
     if __name__ == '__main__':
-        if sys.argv[2] == 'mended':
+        if sys.argv[2] == 'fixed':
             import mmweather.registry
         else:
             run(sys.argv[1], 2, resume=False)
@@ -68,10 +68,10 @@ def test_an_interrupted_run_resumes_and_fails_to_without_the_fix(tmp_path):
     assert 'trained' in plain.stdout, plain.stderr[-2000:]
     assert plain.returncode != 0
     assert 'HistoryBuffer' in plain.stderr
-    mended = _train(tmp_path, 'mended')
-    assert mended.returncode == 0, mended.stderr[-2000:]
+    fixed = _train(tmp_path, 'fixed')
+    assert fixed.returncode == 0, fixed.stderr[-2000:]
     # Four losses in the log: the two from before the interrupt came back from the checkpoint.
-    assert 'iter 4 logged 4' in mended.stdout
+    assert 'iter 4 logged 4' in fixed.stdout
 
 
 class _Shell:

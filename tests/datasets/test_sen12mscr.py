@@ -116,7 +116,7 @@ def test_own_lists_in_any_spelling_and_a_table(tmp_path):
 
 
 @pytest.mark.parametrize('splits, message', [
-    ({'train': ['ROIs1158_spring_1'], 'test': ['ROIs1158_spring_1']}, r'1 scene\(s\).*ROIs1158_spring_1 \(train and'),
+    ({'train': ['ROIs1158_spring_1'], 'test': ['ROIs1158_spring_1']}, r'1 scene .*ROIs1158_spring_1 \(train and'),
     ({'train': ['spring 1']}, "'spring 1' is no scene"),
     ({'training': []}, 'expected lists of scenes'),
     ({'train': 'ROIs1158_spring_1'}, 'must be a list'),

@@ -22,6 +22,7 @@ from ...datasets.leakage import refuse_leaking_config
 from ...engine.runner import build_runner
 from ...errors import CheckpointError, ConfigError, MMWeatherError
 from ...utils.atomic import write_bytes, write_json
+from ...utils.config_file import innermost
 from ...utils.files import read_json
 from ...utils.runs import claim, stamp
 from ...weather.severity import WEATHERS

@@ -125,9 +125,9 @@ def test_the_losses_are_those_of_the_critics_on_the_named_features():
 def test_critics_learn_to_tell_the_domains_apart(step):
     model, wrapper = start(dict(type='mmengine.Adam', lr=3e-3), initial_critic_iters=100)
     first = step(0, model, wrapper)
-    for i in range(1, 26):
+    for i in range(1, 41):
         last = step(i, model, wrapper)
-    assert last['loss_critic'] < 0.75 * first['loss_critic'] and last['critic_day'] > last['critic_night'] + 0.1
+    assert last['loss_critic'] < 0.5 * first['loss_critic'] and last['critic_day'] > last['critic_night'] + 0.2
 
 
 def test_mixed_precision_trains_both_halves(step, monkeypatch):
@@ -214,6 +214,7 @@ def test_the_segmentor_starts_as_it_does_without_critics():
     (dict(features=['backbone']), 'is a tuple, not a feature map'),
     (dict(features=['backbone[7]']), 'has no entry 7'),
     (dict(features=['decode_head.loss_decode']), 'decode_head.loss_decode did not run'),
+    (dict(features=['decode_head']), 'decode_head did not run'),
 ])
 def test_mistakes_of_the_config(options, message):
     with pytest.raises(ConfigError, match=message):
@@ -221,7 +222,7 @@ def test_mistakes_of_the_config(options, message):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(features=['decode_head']), 'decode_head did not run'),
+    (dict(features=['decode_head'], in_channels=[2]), 'decode_head did not run'),
     (dict(features=['backbone[3]']), 'is 4x4, and its critic needs 32'),
     (dict(in_channels=[2, 5]), r"'backbone\[0\]' has 4 channels.* set critics.in_channels=\[2, 4\]"),
 ])
