@@ -248,10 +248,10 @@ def test_a_write_that_the_system_refuses_is_one_line_and_leaves_nothing(tmp_path
     try:
         # Python ignores SIGXFSZ, so that a write beyond the limit fails, as on a full disk.
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-        with pytest.raises(DataError, match='cannot write .*a.mp4') as caught:
-            with VideoWriter(tmp_path / 'a.mp4', fps=25) as writer:
-                for _ in range(60):
-                    writer.write(noise.integers(0, 256, (96, 128, 3), np.uint8))
+        with (pytest.raises(DataError, match='cannot write .*a.mp4') as caught,
+              VideoWriter(tmp_path / 'a.mp4', fps=25) as writer):
+            for _ in range(60):
+                writer.write(noise.integers(0, 256, (96, 128, 3), np.uint8))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert 'File too large' in str(caught.value) and '\n' not in str(caught.value)

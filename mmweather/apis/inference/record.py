@@ -76,8 +76,9 @@ def open_record(out: Path, name: str, model: nn.Module, options: Options,
         made_by['config'] = hashlib.sha256(repr(config.to_dict()).encode()).hexdigest()
     chosen = {key: value for key, value in asdict(options).items() if key not in (*_HOW_ONLY, *_EXTRAS)
               and not (key == 'thermal_range' and value is None)}
-    identity = {'model': name, **{key: made_by[key] for key in ('weights', 'settings', 'config') if key in made_by},
-                'options': {**chosen, **(scene_options or {})}, 'results': RESULTS}
+    identity: dict[str, Any] = {
+        'model': name, **{key: made_by[key] for key in ('weights', 'settings', 'config') if key in made_by},
+        'options': {**chosen, **(scene_options or {})}, 'results': RESULTS}
     return ResultRecord(out, identity, {key: bool(getattr(options, key)) for key in _EXTRAS})
 
 
