@@ -108,6 +108,15 @@ def _cycle(path: Path) -> list[str] | None:
     return visit(path.resolve())
 
 
+def _several_loaders(config: Config, key: str) -> bool:
+    """Whether this is a list of loaders for a loop over several datasets, such as mmagic's MultiTestLoop."""
+    loaders, loop = config.get(key), config.get(f'{key.removesuffix("_dataloader")}_cfg')
+    kind = loop.get('type') if isinstance(loop, dict) else None
+    name = getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+    return (key in ('val_dataloader', 'test_dataloader') and isinstance(loaders, (list, tuple))
+            and all(isinstance(loader, dict) for loader in loaders) and name not in ('None', 'ValLoop', 'TestLoop'))
+
+
 def check_values(config: Config) -> None:
     """Check the plain values that MMEngine takes without looking at them.
 
@@ -124,7 +133,7 @@ def check_values(config: Config) -> None:
         if not isinstance(config.get(key), (str, type(None))):
             raise ConfigError(f'{key}: give a text, got {config[key]!r}')
     for key in ('default_hooks', 'env_cfg', 'train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if isinstance(config.get(key), (str, int, float, list, tuple)):
+        if isinstance(config.get(key), (str, int, float, list, tuple)) and not _several_loaders(config, key):
             raise ConfigError(f'{key}: give a dict, got {config[key]!r}')
     hooks = config.get('custom_hooks')
     if not isinstance(hooks, (list, tuple, type(None))):

@@ -46,6 +46,8 @@ def loader(**values):
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters=-5)), ('train_cfg.max_iters', '-5')),
     (dict(train_cfg=dict(type='mmweather.SeededIterBasedTrainLoop', max_iters='9')), ('train_cfg.max_iters', "'9'")),
     (dict(train_dataloader='abc'), ('train_dataloader', "'abc'")),
+    (dict(test_dataloader=[dict(batch_size=1)], test_cfg=dict(type='mmengine.TestLoop')),
+     ('test_dataloader: give a dict', )),
     (dict(train_dataloader=dict(batch_size=2, num_workers=0, sampler=SAMPLER, dataset=dict(
         type='mmweather.RoadSceneRain', data_root='.', pipeline='abc'))), ('train_dataloader.dataset', )),
 ], ids=lambda value: None if isinstance(value, tuple) else str(value)[:70])
