@@ -192,11 +192,11 @@ def shipped_weights(name_or_config: str | os.PathLike[str] | Config) -> Path:
     if file is not None:
         return file
     known = [item.alias or item.name for item in load_index().values() if item.weights_file]
-    mend = f"take a model that has some ({', '.join(known[:8])})" if known else 'train the model (tools/train.py)'
+    remedy = f"take a model that has some ({', '.join(known[:8])})" if known else 'train the model (tools/train.py)'
     if entry is None:
         name = getattr(name_or_config, 'filename', name_or_config) or 'the given config'
         raise CheckpointError(f'{name}: no weights are shipped for it; give a checkpoint (--checkpoint FILE), or '
-                              f'{mend}')
+                              f'{remedy}')
     if entry.weights is not None and '://' in entry.weights:
         raise CheckpointError(f"the weights of '{entry.name}' are not shipped; download {entry.weights} and give "
                               'the file (--checkpoint FILE)')
@@ -204,7 +204,7 @@ def shipped_weights(name_or_config: str | os.PathLike[str] | Config) -> Path:
         raise CheckpointError(f"'{entry.weights}', the weights of '{entry.name}', is missing; reinstall mmweather, or "
                               'give a checkpoint (--checkpoint FILE)')
     raise CheckpointError(f"no weights are shipped for '{entry.name}'; give a checkpoint (--checkpoint FILE), or "
-                          f'{mend}')
+                          f'{remedy}')
 
 
 def load_config(name_or_config: str | os.PathLike[str] | Config) -> Config:

@@ -64,7 +64,7 @@ class Company:
             raise LostProcessError(self._describe(late=bool(_LATE.search(text)))) from None
 
     def _describe(self, late: bool) -> str:
-        mend = 'continue from the last checkpoint with --resume'
+        remedy = 'continue from the last checkpoint with --resume'
         end = time.monotonic() + _GONE
         while True:
             states = {rank: _state(pid) for rank, pid in self._others}
@@ -74,12 +74,12 @@ class Company:
                 break
             time.sleep(0.05)
         if ended:
-            return f'another process ended ({_ranks(ended)}); its own message says why; {mend}'
+            return f'another process ended ({_ranks(ended)}); its own message says why; {remedy}'
         if late:
             who = f'({_ranks(stopped)}, which is stopped)' if stopped else '(which one is unknown)'
             limit = f' for {self.timeout:g} s' if self.timeout else ''
-            return f'another process {who} did not answer{limit} (env_cfg.dist_cfg.timeout); end it and {mend}'
-        return f'another process ended (which one is unknown); its own message says why; {mend}'
+            return f'another process {who} did not answer{limit} (env_cfg.dist_cfg.timeout); end it and {remedy}'
+        return f'another process ended (which one is unknown); its own message says why; {remedy}'
 
 
 def _ranks(ranks: list[int]) -> str:

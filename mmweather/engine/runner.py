@@ -313,7 +313,7 @@ def train(args: argparse.Namespace) -> Runner:
         The runner, after training.
 
     Raises:
-        MMWeatherError: something that the user can mend.
+        MMWeatherError: something that the user can fix.
     """
     config = train_config(args)
     company = _company(config)
@@ -336,7 +336,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
         The metrics.
 
     Raises:
-        MMWeatherError: something that the user can mend.
+        MMWeatherError: something that the user can fix.
     """
     config = test_config(args)
     company = _company(config)

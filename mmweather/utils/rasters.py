@@ -73,7 +73,7 @@ def read_raster(path: str | Path) -> Raster:
         raise DataError(f"raster '{path}' is empty (0 bytes); copy or download it again")
     try:
         with warnings.catch_warnings():
-            # A raster without coordinates is told by its crs; the caller decides.
+            # A raster without coordinates is recognised by its crs; the caller decides.
             warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
             with rasterio.open(path) as file:
                 check_pixels(path, file.width, file.height, 'raster')

@@ -22,7 +22,7 @@ from .visitors import NOT_YOURS, Visitor, Visitors, new_token
 VISITOR = 'mmweather.visitor'
 """Key of the ASGI scope under which handlers find the visitor."""
 COOKIE = 'mmweather_visitor'
-# The browser is told to load nothing from other hosts, whatever the page or a library in it asks for.  Gradio's own
+# The browser is asked to load nothing from other hosts, whatever the page or a library in it asks for.  Gradio's own
 # scripts stand in the page and are compiled in the browser, hence the exceptions.
 POLICY = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
           "style-src 'self' 'unsafe-inline'; frame-ancestors 'self'; form-action 'self'; object-src 'none'")

@@ -37,7 +37,7 @@ class Detecting:
 
     name = 'detect'
     inputs = ('img', )
-    memory_mend = 'use --batch-size 1 or smaller pictures'
+    out_of_memory_hint = 'use --batch-size 1 or smaller pictures'
 
     def __init__(self, model: nn.Module, config: Config) -> None:
         self.model = model
@@ -59,7 +59,7 @@ class Detecting:
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
         where = device_of(self.model)
-        check_step(self.model, self.memory_mend, data, pictures[0].shape[:2], options.dtype)
+        check_step(self.model, self.out_of_memory_hint, data, pictures[0].shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, where), restoring(self.model):
             samples = self.model.test_step(data)
         return [self._outcome(picture, sample.cpu(), options)

@@ -55,7 +55,7 @@ class Task(Protocol):
     name: str
     model: nn.Module
     inputs: tuple[str, ...]
-    memory_mend: str
+    out_of_memory_hint: str
 
     def read(self, name: str, file: Path) -> np.ndarray:
         """Read a file of the input of that name."""
@@ -142,7 +142,7 @@ class _Guard:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         if error is None or self.batch.strict or isinstance(error, (ConfigError, MissingToolboxError)):
             return False
-        reason = reason_of(error, self.batch.task.memory_mend)
+        reason = reason_of(error, self.batch.task.out_of_memory_hint)
         if reason is not None:
             self.batch.report.failed[self.work.label] = reason
         return reason is not None
@@ -223,7 +223,7 @@ class _Batch:
         return outcome
 
 
-def reason_of(error: BaseException, memory_mend: str) -> str | None:
+def reason_of(error: BaseException, out_of_memory_hint: str) -> str | None:
     """One line for what one input can cause; None for faults of the program."""
     if isinstance(error, MMWeatherError):
         return str(error)
@@ -231,5 +231,5 @@ def reason_of(error: BaseException, memory_mend: str) -> str | None:
         return None
     text = str(error).lower()
     if isinstance(error, MemoryError) or 'out of memory' in text or 'allocate memory' in text:
-        return f'out of memory; {memory_mend}'
+        return f'out of memory; {out_of_memory_hint}'
     return None

@@ -29,7 +29,7 @@ class Restoring:
     """
 
     name = 'restore'
-    memory_mend = 'use smaller tiles (--tile 256)'
+    out_of_memory_hint = 'use smaller tiles (--tile 256)'
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model

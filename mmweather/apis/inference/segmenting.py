@@ -50,7 +50,7 @@ class Segmenting:
     """
 
     name = 'segment'
-    memory_mend = 'use --batch-size 1 or smaller pictures'
+    out_of_memory_hint = 'use --batch-size 1 or smaller pictures'
 
     def __init__(self, model: nn.Module, config: Config) -> None:
         self.model = model
@@ -97,7 +97,7 @@ class Segmenting:
         packed = [self.pipeline(self._array(images)) for images in batch]
         data = {key: [item[key] for item in packed] for key in ('inputs', 'data_samples')}
         self.model.eval()
-        check_step(self.model, self.memory_mend, data, next(iter(batch[0].values())).shape[:2], options.dtype)
+        check_step(self.model, self.out_of_memory_hint, data, next(iter(batch[0].values())).shape[:2], options.dtype)
         with torch.no_grad(), autocast(options.dtype, device_of(self.model)):
             samples = self.model.test_step(data)
         return [self._outcome(images, sample.cpu(), options, note)

@@ -45,14 +45,14 @@ def choose_bands(where: str, bands: str | Sequence[int | str] | None, descriptio
                               f'takes {wanted}')
         return chosen
     if len(descriptions) != wanted:
-        mend = f'choose {wanted} with --bands, such as --bands 4,3,2' if len(descriptions) > wanted == 3 else \
+        remedy = f'choose {wanted} with --bands, such as --bands 4,3,2' if len(descriptions) > wanted == 3 else \
             'give a model for these bands, or choose with --bands' if len(descriptions) > wanted else \
             'stack all bands into one file' + (' (Level-1C; Level-2A lacks B10)' if wanted == 13 else '')
-        raise DataError(f"'{where}' has {plural(len(descriptions), 'band')}, the model takes {wanted}; {mend}")
+        raise DataError(f"'{where}' has {plural(len(descriptions), 'band')}, the model takes {wanted}; {remedy}")
     if wanted == len(SENTINEL_2):
         names = [band_name(text) for text in descriptions]
         if any(name not in (None, right) for name, right in zip(names, SENTINEL_2, strict=True)):
-            # Named completely, the mend can be written down.
+            # Named completely, the remedy can be written down.
             order = ','.join(str(names.index(name) + 1) for name in SENTINEL_2) if set(names) == set(SENTINEL_2) else ''
             raise DataError(f"'{where}' has the bands {', '.join(name or '?' for name in names)}, the model takes "
                             f"{', '.join(SENTINEL_2)}; give their numbers in that order"

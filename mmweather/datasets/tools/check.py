@@ -24,7 +24,7 @@ from ..leakage import leak_message, shared_by_loaders
 from ..sen12mscr_layout import find_layout
 from .fog_set import CLEAN, FOGGY
 
-MENDS = {
+REMEDIES = {
     'folder': 'check data_root and data_prefix, or put the images there',
     'unreadable': 'copy or download the file again',
     'same stem': 'keep one file of each stem',
@@ -45,7 +45,7 @@ class Finding:
     """Something wrong.
 
     Attributes:
-        kind: a key of :data:`MENDS`.
+        kind: a key of :data:`REMEDIES`.
         files: concerned files or folders.
         detail: one line.
         skip: files to list in a quarantine file; empty where skipping does not help.
@@ -131,7 +131,7 @@ class Report:
         for finding in self.findings:
             counts[finding.kind] += 1
         for kind, count in sorted(counts.items()):
-            lines.append(f'{count} x {kind}: {MENDS[kind]}')
+            lines.append(f'{count} x {kind}: {REMEDIES[kind]}')
         total = plural(len(self.findings), 'finding') if self.findings else 'no findings'
         return '\n'.join([*lines, f'{self.checked} images checked, {total}'])
 
@@ -278,8 +278,8 @@ def _sizes(group: Group, seen: Mapping[Path, Look]) -> Iterator[Finding]:
         files = [found[stem] for found in group.files.values() if stem in found]
         sizes = {path: seen[path].size for path in files if seen[path].size is not None}
         if len(set(sizes.values())) > 1:
-            told = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
-            yield Finding('size', tuple(sizes), f'{told} (width x height)', tuple(files))
+            shown = ', '.join(f"'{path}' {size[1]}x{size[0]}" for path, size in sizes.items() if size)
+            yield Finding('size', tuple(sizes), f'{shown} (width x height)', tuple(files))
             continue
         headers = {str(path): header for path in sizes if (header := seen[path].header) is not None}
         if len(headers) > 1:
@@ -301,12 +301,12 @@ def _copies(groups: Iterable[Group], seen: Mapping[Path, Look]) -> Iterator[Find
     for places in homes.values():
         splits = sorted(set().union(*places.values()), key=lambda name: (_RANK.get(name, len(_RANK)), name))
         files = tuple(sorted(places))
-        told = ', '.join(f"'{path}'" for path in files)
+        shown = ', '.join(f"'{path}'" for path in files)
         if len(splits) > 1:
             training = tuple(path for path in files if 'train' in places[path] and len(places[path]) == 1)
-            yield Finding('leak', files, f"{told}: one picture in {' and '.join(splits)}", training)
+            yield Finding('leak', files, f"{shown}: one picture in {' and '.join(splits)}", training)
         elif len(files) > 1:
-            yield Finding('duplicate', files, f'{told}: equal pixels', files[1:])
+            yield Finding('duplicate', files, f'{shown}: equal pixels', files[1:])
 
 
 def check(target: str | Path, workers: int | None = None, progress: bool = True) -> Report:
@@ -336,7 +336,7 @@ def check(target: str | Path, workers: int | None = None, progress: bool = True)
     findings: dict[tuple[str, tuple[Path, ...], str], Finding] = {}
 
     def note(found: Iterable[Finding]) -> None:
-        # Training and validation data may share folders; one fault is told once.
+        # Training and validation data may share folders; one fault is reported once.
         for finding in found:
             findings.setdefault((finding.kind, finding.files, finding.detail), finding)
 

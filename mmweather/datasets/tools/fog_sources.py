@@ -96,8 +96,8 @@ def find_sources(source: str | Path,
     if boxes.is_dir() and not any(boxes.glob('*.xml')):
         files = sorted(boxes.glob('*.json'))
         if len(files) != 1:
-            told = shorten(sorted(path.name for path in files)) or 'nothing'
-            raise DataError(f"'{boxes}' holds no XML file and not one JSON file but {told}; give --annotations")
+            shown = shorten(sorted(path.name for path in files)) or 'nothing'
+            raise DataError(f"'{boxes}' holds no XML file and not one JSON file but {shown}; give --annotations")
         boxes = files[0]
     folder = Path(images) if images else _folder(source, _IMAGES, 'images', '--images')
     if not folder.is_dir():

@@ -103,8 +103,8 @@ def install_sen12mscr(source: str | Path, target: str | Path, copy: bool = False
             if not found.is_dir() and found.relative_to(building) not in files:
                 found.unlink()
         write_json(building / SPLIT_FILE, {split: sorted(scenes) for split, scenes in lists.items()})
-        told = ''.join(f"{key}: no {', '.join(sensors)}\n" for key, sensors in sorted(missing.items()))
-        write_bytes(building / INCOMPLETE_FILE, told.encode())
+        lines = ''.join(f"{key}: no {', '.join(sensors)}\n" for key, sensors in sorted(missing.items()))
+        write_bytes(building / INCOMPLETE_FILE, lines.encode())
         if target.is_dir():
             target.rmdir()
         os.replace(building, target)

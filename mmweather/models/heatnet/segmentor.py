@@ -97,7 +97,7 @@ class HeatNet(EncoderDecoder):
         self._teacher = () if teacher is None else (teacher.requires_grad_(False).train(self.published_teacher_mode), )
 
     def init_weights(self) -> None:
-        """Initialise encoder and head, and read the teacher's checkpoint, so that a wrong one is told at the start."""
+        """Initialise encoder and head, and read the teacher's checkpoint, so that a wrong one shows at the start."""
         super().init_weights()
         self._read_teacher()
 

@@ -252,7 +252,7 @@ class TogetherNet(SingleStageDetector):
     def _detection_losses(self, maps: list[list[Tensor]], samples: Sequence[DetDataSample]) -> dict[str, Tensor]:
         total = sum(x.sum() for kind in maps for x in kind)
         if not torch.isfinite(total):
-            # SimOTA stops within PyTorch on such values; a loss that is NaN is told by name (NonFiniteLossHook).
+            # SimOTA stops within PyTorch on such values; a loss that is NaN is reported by name (NonFiniteLossHook).
             names = ('loss_cls', 'loss_bbox', 'loss_obj', *(['loss_l1'] if self.bbox_head.use_l1 else ()))
             return dict.fromkeys(names, total * float('nan'))
         instances, ignored, metas = unpack_gt_instances(samples)
