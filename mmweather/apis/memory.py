@@ -1,8 +1,8 @@
 """How much memory a model will need for a picture, and how much there is: known before the model runs.
 
 Small networks are run once more on tensors without data, of the size in question, and the bytes that live at the same
-time are counted. Networks of thousands of small steps, where that takes longer than the work, are run on two small
-pictures, and the count is extended to the size in question.
+time are counted. Networks of thousands of small steps, or of many more steps on larger pictures, where that takes
+longer than the work, are run on two small pictures, and the count is extended to the size in question.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SCREEN = 40_000
 _BASE = 48_000_000
 """Bytes that the libraries take when a model first runs at a size: threads, prepared kernels."""
 _FEW_STEPS = 2500
+_MOST_STEPS = 10_000
 _SMALL = (128, 192)
 _SUGGESTED = (768, 512, 384, 256, 128)
 _FREE_VARIABLE = 'MMWEATHER_FREE_BYTES'
@@ -109,16 +110,24 @@ def _group_limits() -> Iterator[int]:
 # What is needed -----------------------------------------------------------------------------------------------------
 
 
+class _ManySteps(Exception):
+    """A run takes more steps than are to be followed."""
+
+
 class PeakTracker(TorchDispatchMode):
     """Count of the bytes of tensors that live at the same time while it is active, and of what kernels add.
+
+    Args:
+        limit: number of operations after which it stops the run; None follows all.
 
     Attributes:
         peak: maximum so far in bytes.
         steps: operations so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         super().__init__()
+        self._limit = limit
         self.peak = self.steps = self._live = 0
         self._seen = WeakIdKeyDictionary()
 
@@ -137,6 +146,8 @@ class PeakTracker(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         self.steps += 1
+        if self._limit is not None and self.steps > self._limit:
+            raise _ManySteps
         made = sum(self._add(tensor) for tensor in tree_flatten(result)[0] if isinstance(tensor, Tensor))
         self.peak = max(self.peak, self._live + _workspace(func, args, made))
         return result
@@ -162,15 +173,19 @@ def _is_fused(query: Tensor, key: Tensor, value: Tensor) -> bool:
     return query.dim() == 4 and dense and (same or query.device.type != 'cpu')
 
 
-def peak_without_data(run: Callable[[], Any]) -> int | None:
+def peak_without_data(run: Callable[[], Any], limit: int | None = None) -> int | None:
     """Bytes that a run would need, found on tensors without data.
 
     Args:
         run: makes its tensors itself.
+        limit: maximum number of operations; see :class:`PeakTracker`.
 
     Returns:
         Bytes beside the model's own; None where the model cannot be run so. A model is followed until its results
         depend on data, as the boxes of a detector do.
+
+    Raises:
+        _ManySteps: the run takes more operations than ``limit``.
     """
     from torch._subclasses.fake_tensor import (
         DataDependentOutputException,
@@ -178,12 +193,14 @@ def peak_without_data(run: Callable[[], Any]) -> int | None:
         FakeTensorMode,
     )
 
-    tracker = PeakTracker()
+    tracker = PeakTracker(limit)
     try:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), tracker:
             run()
     except (DataDependentOutputException, DynamicOutputShapeException):
         pass
+    except _ManySteps:
+        raise
     except Exception:  # noqa: BLE001  not every operation can be run so; then nothing is known
         return None
     return tracker.peak
@@ -199,7 +216,7 @@ class MemoryNeed:
     def __init__(self, by_fit: bool = True) -> None:
         self._known: dict[tuple[int, int], int | None] = {}
         self._line: tuple[float, float] | None = None
-        self._untried = by_fit
+        self._untried = self._by_fit = by_fit
 
     def at(self, run: Run, height: int, width: int) -> int | None:
         """Bytes for a size, or None where they are not known.
@@ -221,9 +238,14 @@ class MemoryNeed:
             first = _small_run(run, _SMALL[0] // 2)
             if first is not None and first.steps > _FEW_STEPS:
                 self._fit(run)
-        if self._line is not None:
-            return self._line[0] + self._line[1] * height * width
-        return peak_without_data(lambda: run(height, width))
+        if self._line is None:
+            try:
+                return peak_without_data(lambda: run(height, width), _MOST_STEPS if self._by_fit else None)
+            except _ManySteps:  # their number grows with the size
+                self._fit(run)
+        if self._line is None:
+            return peak_without_data(lambda: run(height, width))
+        return self._line[0] + self._line[1] * height * width
 
     def _fit(self, run: Run) -> None:
         runs = [_small_run(run, side) for side in _SMALL]
