@@ -51,7 +51,7 @@ test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
     sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
     dataset=dict(visible='images/test', labels='labels/test', pipeline=test_pipeline, test_mode=True, **camvid))
-val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = [dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])]
 test_evaluator = val_evaluator
 
 optim_wrapper = dict(

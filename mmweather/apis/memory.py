@@ -7,6 +7,7 @@ longer than the work, are run on two small pictures, and the count is extended t
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import weakref
@@ -194,6 +195,8 @@ def peak_without_data(run: Callable[[], Any], limit: int | None = None) -> int |
     )
 
     tracker = PeakTracker(limit)
+    log = logging.getLogger('torch._subclasses.fake_tensor')
+    before, log.disabled = log.disabled, True  # what cannot be run so is not the user's concern
     try:
         with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), tracker:
             run()
@@ -203,6 +206,8 @@ def peak_without_data(run: Callable[[], Any], limit: int | None = None) -> int |
         raise
     except Exception:  # noqa: BLE001  not every operation can be run so; then nothing is known
         return None
+    finally:
+        log.disabled = before
     return tracker.peak
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -117,13 +118,21 @@ def test_the_mf_recipe_trains_on_what_an_rgb_teacher_wrote(tmp_path):
         runner.message_hub.log_scalars)
 
 
+def parts(dataset):
+    """The datasets with a pipeline inside joined and repeated ones."""
+    if 'pipeline' in dataset:
+        return [dataset]
+    return [part for inner in dataset.get('datasets', [dataset.get('dataset')]) for part in parts(inner)]
+
+
 @pytest.mark.parametrize('path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
 def test_every_model_pipeline_and_hook_builds(path):
     model = get_model(str(path), device='meta')
     assert sum(parameter.numel() for parameter in model.parameters()) > 5e5
     config = Config.fromfile(path)
     with DefaultScope.overwrite_default_scope('mmweather'):
-        for step in (*config.train_dataloader.dataset.dataset.pipeline, *config.test_dataloader.dataset.pipeline):
+        pipelines = [part.pipeline for part in parts(config.train_dataloader.dataset.dataset)]
+        for step in itertools.chain(*pipelines, config.test_dataloader.dataset.pipeline):
             assert callable(TRANSFORMS.build(step))
         for item in (*config.custom_hooks, *config.default_hooks.values()):
             HOOKS.build(item)

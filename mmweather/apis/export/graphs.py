@@ -171,7 +171,8 @@ def inference_graph(model: Any) -> Graph:
     if hasattr(detector, 'bbox_head'):
         head = detector.bbox_head
         strides = getattr(getattr(head, 'prior_generator', None), 'strides', None)
-        if type(head).__name__ != 'YOLOXHead' or strides is None:
+        # Subclasses that change the losses only are exported alike.
+        if not any(kind.__name__ == 'YOLOXHead' for kind in type(head).__mro__) or strides is None:
             raise ConfigError(f"{type(head).__name__}: the export of detectors knows YOLOX's head only; mmdeploy "
                               'exports others')
         multiple, least = max(stride for stride, _ in strides), 32
