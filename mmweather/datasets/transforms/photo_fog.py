@@ -17,7 +17,7 @@ from ..tools.fog_set import read_depth
 
 @TRANSFORMS.register_module()
 class AddPhotoFog(BaseTransform):
-    """Lay fog on a clear photo by its depth map, drawn by :class:`~mmweather.weather.photo_fog.PhotoFog`.
+    """Add fog to a clear photo by its depth map, drawn by :class:`~mmweather.weather.photo_fog.PhotoFog`.
 
     The depth map may be smaller than the photo and an estimate: it is enlarged and brought to the photo's edges.
 
@@ -68,7 +68,7 @@ class AddPhotoFog(BaseTransform):
         return stand_in_depth(*image.shape[:2])
 
     def transform(self, results: dict) -> dict:
-        """Lay fog on one sample."""
+        """Add fog to one sample."""
         image = results.get(self.source)
         if image is None:
             raise ConfigError(f"AddPhotoFog: the sample has no '{self.source}'; put it behind the step that loads it")
